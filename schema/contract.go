@@ -9,35 +9,6 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
-// ---- envelope ----
-
-// Reason names why a record cannot become an event row. The set is closed: it is a column of dead_letters and a metric label.
-type Reason string
-
-// Refusal is the only error Decode returns.
-type Refusal struct {
-	Reason Reason
-	Detail string // what was found and where; never a payload's content
-}
-
-func (r *Refusal) Error() string { return string(r.Reason) + ": " + r.Detail }
-
-// A Decoder reads envelopes. Reused between calls, not for concurrent use.
-type Decoder struct{}
-
-// Event is one decoded delivery. It aliases the body given to Decode, and is valid until the next Decode.
-type Event struct {
-	ID         string    // 1–128 printable ASCII
-	Type       string    // likewise, e.g. "lead.created"
-	OccurredAt time.Time // createdAt, UTC, truncated to ms
-}
-
-// Decode checks and splits one body in one pass. Errors are *Refusal.
-func (d *Decoder) Decode(body []byte) (*Event, error) { panic("contract") }
-
-// Key is the Kafka record key: `<entity>Id` of data ("lead.created" → data.leadId), else the event ID.
-func (e *Event) Key() string { panic("contract") }
-
 // ---- the warehouse as it is ----
 
 // Table is one event table as it is in ClickHouse now, with the catalog field behind each typed column.
