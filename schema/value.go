@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"strings"
 	"time"
 )
 
@@ -12,7 +13,8 @@ func parseTime(v span) (time.Time, bool) {
 	}
 	text, ok := unquote(v)
 	var t time.Time
-	if !ok || t.UnmarshalText([]byte(text)) != nil { // UnmarshalText is the strict one: time.Parse takes more
+	// UnmarshalText is stricter than time.Parse, but like it takes a comma before the fraction, which RFC 3339 does not.
+	if !ok || strings.IndexByte(text, ',') >= 0 || t.UnmarshalText([]byte(text)) != nil {
 		return time.Time{}, false
 	}
 	return t.UTC().Truncate(time.Millisecond), true
