@@ -1,0 +1,72 @@
+package local
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"time"
+)
+
+// A process is a child that cannot outlive this one, not even after a kill -9 of it: see bind.
+type process struct {
+	cmd   *exec.Cmd
+	stdin io.Closer     // its end is how the child learns that it should stop, or that this process is gone
+	gone  chan struct{} // closed once the child has ended and has been waited for
+	err   error         // how it ended; valid when gone is closed
+}
+
+// startProcess starts a command with its output in a file.
+func startProcess(log *os.File, name string, args ...string) (*process, error) {
+	p := &process{gone: make(chan struct{})}
+	p.cmd = exec.Command(name, args...)
+	p.cmd.Stdout, p.cmd.Stderr = log, log // a file, not a pipe: nothing of ours has to read it, and no `go test` waits for it
+	if err := bind(p.cmd); err != nil {
+		return nil, err
+	}
+	stdin, err := p.cmd.StdinPipe()
+	if err != nil {
+		return nil, fmt.Errorf("pipe to %s: %w", name, err)
+	}
+	p.stdin = stdin
+
+	started := make(chan error)
+	go func() {
+		// Linux sends the death signal when the *thread* that forked ends, and the Go runtime ends threads as it likes: this one is kept until the child is gone.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := p.cmd.Start()
+		started <- err
+		if err == nil {
+			p.err = p.cmd.Wait()
+			close(p.gone)
+		}
+	}()
+	if err := <-started; err != nil {
+		_ = stdin.Close()
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	return p, nil
+}
+
+// stop asks for an end and, after the grace time, makes one. It returns when the child is gone.
+func (p *process) stop() {
+	_ = p.signal(syscall.SIGCONT) // a stopped process would sleep through the request
+	_ = p.stdin.Close()
+	_ = p.signal(syscall.SIGTERM)
+	select {
+	case <-p.gone:
+	case <-time.After(stopGrace):
+		p.kill()
+	}
+}
+
+// kill ends the child as kill -9 does, and returns when it is gone.
+func (p *process) kill() {
+	_ = p.signal(syscall.SIGKILL)
+	<-p.gone
+}
+
+func (p *process) pid() int { return p.cmd.Process.Pid }
