@@ -1,0 +1,142 @@
+package schema
+
+import (
+	"context"
+	"crypto/sha256"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/cespare/xxhash/v2"
+)
+
+// Outcome is what became of a Kafka record.
+type Outcome string
+
+// The outcomes, as deliveries.outcome has them.
+const (
+	Inserted     Outcome = "inserted"      // its event table holds it, or a winning row of the same event ID
+	DeadLettered Outcome = "dead_lettered" // dead_letters holds it
+	Erased       Outcome = "erased"        // its event's person was erased before it came
+)
+
+// DeliveryBlock collects rows of deliveries, the ledger.
+type DeliveryBlock struct {
+	database             string
+	epoch                []uint32
+	partition            []int32
+	offset               []int64
+	eventIDHash          []string
+	bodyHash             []uint64
+	receivedAt, loadedAt []time.Time
+	outcome              []string
+}
+
+// NewDeliveryBlock makes an empty one.
+func NewDeliveryBlock(database string) *DeliveryBlock { return &DeliveryBlock{database: database} }
+
+// Table is the table's name.
+func (b *DeliveryBlock) Table() string { return "deliveries" }
+
+// Rows is how many rows the block holds.
+func (b *DeliveryBlock) Rows() int { return len(b.offset) }
+
+// noEventID stands for a record without an event ID.
+var noEventID = string(make([]byte, 16))
+
+// eventIDHash: in SQL, left(SHA256(event_id), 16). 128 bits, because "how many distinct events" must still be exact at
+// 100 billion, where 64 bits would collide hundreds of times.
+func eventIDHash(id string) string {
+	if id == "" {
+		return noEventID
+	}
+	sum := sha256.Sum256([]byte(id))
+	return string(sum[:16])
+}
+
+// Append adds one record's entry. eventID is "" for a dead letter. The body's hash (xxHash64 in SQL) tells two contents
+// under one event ID apart; it is never compared across IDs, so 64 bits do.
+func (b *DeliveryBlock) Append(eventID string, body []byte, rec Record, o Outcome) {
+	b.epoch = append(b.epoch, rec.Epoch)
+	b.partition = append(b.partition, rec.Partition)
+	b.offset = append(b.offset, rec.Offset)
+	b.eventIDHash = append(b.eventIDHash, eventIDHash(eventID))
+	b.bodyHash = append(b.bodyHash, xxhash.Sum64(body))
+	b.receivedAt = append(b.receivedAt, rec.ReceivedAt)
+	b.loadedAt = append(b.loadedAt, rec.LoadedAt)
+	b.outcome = append(b.outcome, string(o))
+}
+
+// Reset empties the block and keeps its memory.
+func (b *DeliveryBlock) Reset() {
+	clear(b.eventIDHash)
+	b.epoch, b.partition, b.offset = b.epoch[:0], b.partition[:0], b.offset[:0]
+	b.eventIDHash, b.bodyHash = b.eventIDHash[:0], b.bodyHash[:0]
+	b.receivedAt, b.loadedAt, b.outcome = b.receivedAt[:0], b.loadedAt[:0], b.outcome[:0]
+}
+
+// Insert is as EventBlock.Insert.
+func (b *DeliveryBlock) Insert(ctx context.Context, conn driver.Conn, token string) error {
+	return insert(ctx, conn, b.database, b.Table(), []insertColumn{
+		{"topic_epoch", b.epoch}, {"kafka_partition", b.partition}, {"kafka_offset", b.offset},
+		{"event_id_hash", b.eventIDHash}, {"body_hash", b.bodyHash},
+		{"received_at", b.receivedAt}, {"loaded_at", b.loadedAt}, {"outcome", b.outcome},
+	}, b.Rows(), token)
+}
+
+// Header is one Kafka record header.
+type Header struct {
+	Name  string
+	Value []byte
+}
+
+// DeadLetterBlock collects rows of dead_letters. Dead letters are few: it keeps rows and not columns.
+type DeadLetterBlock struct {
+	database                   string
+	epoch                      []uint32
+	partition                  []int32
+	offset                     []int64
+	reason, detail, key, value []string
+	headers                    [][]map[string]any
+	receivedAt, loadedAt       []time.Time
+}
+
+// NewDeadLetterBlock makes an empty one.
+func NewDeadLetterBlock(database string) *DeadLetterBlock {
+	return &DeadLetterBlock{database: database}
+}
+
+// Table is the table's name.
+func (b *DeadLetterBlock) Table() string { return "dead_letters" }
+
+// Rows is how many rows the block holds.
+func (b *DeadLetterBlock) Rows() int { return len(b.offset) }
+
+// Append adds one dead letter with its bytes. detail is Refusal.Detail, or ClickHouse's message.
+func (b *DeadLetterBlock) Append(key, payload []byte, headers []Header, reason Reason, detail string, rec Record) {
+	b.epoch = append(b.epoch, rec.Epoch)
+	b.partition = append(b.partition, rec.Partition)
+	b.offset = append(b.offset, rec.Offset)
+	b.reason = append(b.reason, string(reason))
+	b.detail = append(b.detail, detail)
+	b.key = append(b.key, string(key))
+	b.value = append(b.value, alias(payload))
+	tuples := make([]map[string]any, len(headers))
+	for i, h := range headers {
+		tuples[i] = map[string]any{"name": h.Name, "value": string(h.Value)}
+	}
+	b.headers = append(b.headers, tuples)
+	b.receivedAt = append(b.receivedAt, rec.ReceivedAt)
+	b.loadedAt = append(b.loadedAt, rec.LoadedAt)
+}
+
+// Reset empties the block.
+func (b *DeadLetterBlock) Reset() { *b = DeadLetterBlock{database: b.database} }
+
+// Insert is as EventBlock.Insert.
+func (b *DeadLetterBlock) Insert(ctx context.Context, conn driver.Conn, token string) error {
+	return insert(ctx, conn, b.database, b.Table(), []insertColumn{
+		{"topic_epoch", b.epoch}, {"kafka_partition", b.partition}, {"kafka_offset", b.offset},
+		{"reason", b.reason}, {"detail", b.detail}, {"record_key", b.key}, {"payload", b.value},
+		{"headers", b.headers}, {"received_at", b.receivedAt}, {"loaded_at", b.loadedAt},
+	}, b.Rows(), token)
+}

@@ -1,0 +1,46 @@
+package schema
+
+import (
+	"fmt"
+	"strings"
+)
+
+// viewDef is a view. Its columns are named one by one: SELECT * in a view is frozen when the view is made.
+type viewDef struct {
+	name, comment, query string
+}
+
+func (v viewDef) createSQL(database string) string {
+	return fmt.Sprintf("CREATE OR REPLACE VIEW %s.%s AS\n%s\nCOMMENT %s", quote(database), quote(v.name), v.query, literal(v.comment))
+}
+
+const eventsColumns = "event_id, event_type, occurred_at, payload, _received_at, _loaded_at, _partition, _offset"
+
+// eventsView unites the event tables, each event once. While backfill moves rows out of other_events into a new table,
+// they stand in both: the table wins. The inner IN keeps that cheap: it looks up only IDs of types whose entity has a
+// table, which after the move are none, by the tables' primary key.
+func eventsView(database string, tables []*Table) viewDef {
+	var parts, entities, moved []string
+	for _, t := range tables {
+		if t.Entity == "" {
+			continue
+		}
+		from := quote(database) + "." + quote(t.Name)
+		parts = append(parts, fmt.Sprintf("SELECT %s FROM %s FINAL", eventsColumns, from))
+		entities = append(entities, literal(t.Entity))
+		moved = append(moved, fmt.Sprintf("SELECT event_id FROM %s WHERE event_id IN (SELECT event_id FROM %s.%s WHERE %s = %s)",
+			from, quote(database), quote(OtherEvents), entityOf, literal(t.Entity)))
+	}
+	other := fmt.Sprintf("SELECT %s FROM %s.%s FINAL", eventsColumns, quote(database), quote(OtherEvents))
+	if len(moved) > 0 {
+		other += fmt.Sprintf("\nWHERE %s NOT IN (%s) OR event_id NOT IN (\n  %s)", entityOf, strings.Join(entities, ", "), strings.Join(moved, "\n  UNION ALL "))
+	}
+	return viewDef{
+		name:    "events",
+		comment: "every Leadron event once, of all types, with its envelope and payload; times are UTC",
+		query:   strings.Join(append(parts, other), "\nUNION ALL\n"),
+	}
+}
+
+// entityOf is splitType in SQL: the part of event_type before the first dot, ” when there is none or nothing follows.
+const entityOf = `if(match(event_type, '^[^.]+[.].'), splitByChar('.', assumeNotNull(toString(event_type)))[1], '')`
