@@ -2,15 +2,20 @@ package schema
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
-// columnDef is a column every installation has.
+// columnDef is a column every installation has. more is its DEFAULT or CODEC.
 type columnDef struct{ name, typ, more, comment string }
 
-// sql is the column as CREATE TABLE and ADD COLUMN spell it.
+// sql is the column as CREATE TABLE and ADD COLUMN spell it: the comment stands behind a DEFAULT and before a CODEC.
 func (c columnDef) sql() string {
-	return strings.TrimRight(fmt.Sprintf("%s %s %s", quote(c.name), c.typ, c.more), " ") + " COMMENT " + literal(c.comment)
+	parts := []string{quote(c.name), c.typ, c.more, "COMMENT " + literal(c.comment)}
+	if strings.HasPrefix(c.more, "CODEC") {
+		parts[2], parts[3] = parts[3], parts[2]
+	}
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), " ")
 }
 
 // tableDef is a whole table.

@@ -1,0 +1,36 @@
+// Package schema is what the stages of leadhouse agree on: how a delivery is read, which table and columns it goes to,
+// and how those tables come to be. It holds no state and starts nothing.
+//
+// # Promises
+//
+//   - **One row per event ID.** Every event table is a ReplacingMergeTree ordered by event_id alone, without partitions;
+//     _version decides between rows of one ID by the revision of the columns they were typed with and then by the time
+//     of receipt, never by the clock of who wrote them.
+//   - **A value in a typed column is exact.** What does not fit is NULL there, named in _invalid_fields, and stays in
+//     payload. Nothing is rounded; times are truncated to milliseconds.
+//   - **A plan is additive.** No statement drops a table or a column or changes a type.
+//   - **A revision is read only with its columns.** Rows marked with it were typed with all of them.
+//
+// # What happens when
+//
+//	a body is no envelope                  Decode returns a *Refusal with a reason of a closed set; the record is a dead letter
+//	a field of data is odd (twice, half a  that field is invalid; the event is not
+//	  surrogate pair, nested 65 deep)
+//	a type has no table                    other_events; of a known entity: the entity's table
+//	a field has no column                  it stays in payload
+//	a catalog names what makes no column   Model.Findings; it stays in payload, the rest goes on
+//	examples of a field disagree           one text column that holds both, reported
+//	a catalog's type changed               Plan.Findings with the statement that makes room; nothing altered
+//	a column was dropped, or its type      rows are typed without it; the next plan adds it, or says how to
+//	  changed, by hand
+//	a table stands there with another      Diff refuses: one row per event ID could not be kept
+//	  engine or key
+//	a run dies before it has recorded      the next plan finds what was done and records it
+//	two runs at once                       each gets a revision of its own
+//	ClickHouse's answer to an insert is    the caller repeats the insert with the same rows and token
+//	  lost
+//
+// # The layout, measured
+//
+// The table in layout.md is why the event tables look as they do: the key cannot be altered later.
+package schema
