@@ -63,7 +63,7 @@ func databaseName(test string) string {
 		}
 		return '_'
 	}, strings.ToLower(test))
-	return "t_" + name[:min(len(name), 60)]
+	return "t_" + name[:min(len(name), 40)]
 }
 
 // A TestRun runs a package's tests and then ends the shared server. It is a goleak.TestingM.
