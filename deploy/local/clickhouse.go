@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"sync"
 	"syscall"
@@ -42,7 +41,7 @@ type ClickHouseConfig struct {
 	// LogLevel is ClickHouse's word: trace, debug, information, warning, error. Defaults to warning.
 	LogLevel string
 
-	// OnRestart is told why the server ended by itself, after it has been started again. Defaults to nobody; Restarts counts in any case.
+	// OnRestart is told why the server ended by itself, after it has been started again (or could not be: then the cause says that too). It must not call Stop. Defaults to nobody; Restarts counts in any case.
 	OnRestart func(cause error)
 
 	// Progress gets one line when something takes long or is not as asked. Defaults to nobody.
@@ -89,7 +88,7 @@ type ClickHouse struct {
 	direct   int // the server's own
 	http     int
 	relay    *relay
-	tempDir  bool
+	temp     *tempDir        // nil where Dir was given
 	ctx      context.Context // ends when Stop begins
 	cancel   context.CancelFunc
 	watchers sync.WaitGroup
@@ -98,7 +97,7 @@ type ClickHouse struct {
 	mu       sync.Mutex
 	child    *process // nil while it is meant to be down
 	restarts int
-	failed   error // why it could not be started again
+	logStart int64 // where in LogFile the last start's lines begin
 }
 
 // StartClickHouse starts a server and returns when it answers.
@@ -115,7 +114,7 @@ func StartClickHouse(ctx context.Context, cfg ClickHouseConfig) (*ClickHouse, er
 	if err != nil {
 		return nil, err
 	}
-	c := &ClickHouse{cfg: cfg, engine: engine, id: fmt.Sprintf("%016x", rand.Uint64()), tempDir: cfg.Dir == ""}
+	c := &ClickHouse{cfg: cfg, engine: engine, id: fmt.Sprintf("%016x", rand.Uint64())}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	if err := c.open(ctx); err != nil {
 		c.Stop()
@@ -125,27 +124,32 @@ func StartClickHouse(ctx context.Context, cfg ClickHouseConfig) (*ClickHouse, er
 }
 
 func (c *ClickHouse) open(ctx context.Context) error {
-	if c.tempDir {
-		dir, err := os.MkdirTemp("", "leadhouse-clickhouse-")
-		if err != nil {
-			return fmt.Errorf("make a data directory: %w", err)
-		}
-		c.cfg.Dir = dir
+	if err := c.openDir(); err != nil {
+		return err
 	}
-	dir, err := filepath.Abs(c.cfg.Dir)
-	if err != nil {
-		return fmt.Errorf("data directory: %w", err)
-	}
-	c.cfg.Dir = dir
-	c.cfg.LogFile = cmp.Or(c.cfg.LogFile, filepath.Join(dir, "clickhouse.log"))
 
 	// Between choosing a port and listening on it somebody else may take it: then others are tried.
+	var err error
 	for range 3 {
 		if err = c.openOnPorts(ctx); err == nil || ctx.Err() != nil {
 			return err
 		}
 	}
 	return err
+}
+
+func (c *ClickHouse) openDir() (err error) {
+	if c.cfg.Dir == "" {
+		if c.temp, err = makeTempDir(""); err != nil {
+			return err
+		}
+		c.cfg.Dir = c.temp.path
+	}
+	if c.cfg.Dir, err = filepath.Abs(c.cfg.Dir); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	c.cfg.LogFile = cmp.Or(c.cfg.LogFile, filepath.Join(c.cfg.Dir, "clickhouse.log"))
+	return nil
 }
 
 func (c *ClickHouse) openOnPorts(ctx context.Context) (err error) {
@@ -223,6 +227,9 @@ func (c *ClickHouse) Open(ctx context.Context) (driver.Conn, error) {
 func (c *ClickHouse) Restart(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.ctx.Err() != nil {
+		return errors.New("restart ClickHouse: it has been stopped for good")
+	}
 	c.end((*process).kill)
 	return c.launch(ctx)
 }
@@ -244,7 +251,7 @@ func (c *ClickHouse) Continue() error { return c.signal(syscall.SIGCONT) }
 func (c *ClickHouse) Stop() {
 	c.cancel() // a watcher that is starting it again gives up
 	c.mu.Lock()
-	if c.tempDir {
+	if c.temp != nil {
 		c.end((*process).kill) // nobody will read what it would still write
 	} else {
 		c.end((*process).stop)
@@ -254,8 +261,8 @@ func (c *ClickHouse) Stop() {
 	if c.relay != nil {
 		c.relay.close()
 	}
-	if c.tempDir && c.cfg.Dir != "" {
-		_ = os.RemoveAll(c.cfg.Dir)
+	if c.temp != nil {
+		_ = c.temp.remove() // the next sweep tries again
 	}
 }
 

@@ -1,6 +1,7 @@
 package local_test
 
 import (
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -10,5 +11,8 @@ import (
 
 func TestMain(m *testing.M) {
 	local.Init()
+	if role := os.Getenv(roleVariable); role != "" {
+		os.Exit(play(role))
+	}
 	goleak.VerifyTestMain(local.Tests(m))
 }

@@ -31,7 +31,7 @@ func (c *ClickHouse) launch(ctx context.Context) error {
 		child.kill()
 		return fmt.Errorf("start ClickHouse: %w: %s", err, c.logTail())
 	}
-	c.child, c.failed = child, nil
+	c.child = child
 	c.watchers.Add(1)
 	go c.watch(child)
 	return nil
@@ -47,6 +47,9 @@ func (c *ClickHouse) spawn() (*process, error) {
 		return nil, fmt.Errorf("open ClickHouse's log: %w", err)
 	}
 	defer func() { _ = log.Close() }() // the child has its own
+	if c.logStart, err = log.Seek(0, io.SeekEnd); err != nil {
+		return nil, fmt.Errorf("read ClickHouse's log: %w", err)
+	}
 	return startProcess(log, command[0], command[1:]...)
 }
 
@@ -66,7 +69,6 @@ func (c *ClickHouse) watch(child *process) {
 		cause = fmt.Errorf("ClickHouse ended by itself, without an error: %s", c.logTail())
 	}
 	err := c.relaunch()
-	c.failed = err
 	c.mu.Unlock()
 	if c.cfg.OnRestart != nil && c.ctx.Err() == nil {
 		c.cfg.OnRestart(errors.Join(cause, err))
@@ -136,11 +138,11 @@ func (c *ClickHouse) Query(ctx context.Context, sql string) (string, error) {
 	return answer, nil
 }
 
-// logTail is the end of the server's log, for an error message.
+// logTail is the end of what the server has logged since its last start, for an error message.
 func (c *ClickHouse) logTail() string {
 	b, err := os.ReadFile(c.cfg.LogFile)
-	if err != nil || len(b) == 0 {
-		return "its log is empty"
+	if err != nil || int64(len(b)) <= c.logStart {
+		return "it logged nothing"
 	}
-	return "the end of " + c.cfg.LogFile + ":\n" + tail(string(b), 2000)
+	return "the end of " + c.cfg.LogFile + ":\n" + tail(string(b[c.logStart:]), 2000)
 }
