@@ -1,0 +1,55 @@
+# What a developer and CI run. `make` alone lists it.
+
+GO       ?= go
+GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOFUMPT  := mvdan.cc/gofumpt@v0.12.0
+FUZZTIME ?= 60s
+ARGS     ?=
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+DATE    ?= $(shell git log -1 --format=%cI 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)
+
+# The race detector needs a C compiler. Without one the tests run all the same, and say so.
+RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test test-kafka lint fmt fuzz bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## bin/leadhouse, static
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/leadhouse ./cmd/leadhouse
+
+demo: build ## signed webhooks become typed rows, on this machine, in two minutes (ARGS=--once: exit after the tables)
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/demo ./cmd/demo
+	bin/demo $(ARGS)
+
+test: ## every test on the real ClickHouse, with the race detector; fetches what it needs
+	@$(if $(RACE),:,echo 'no C compiler: the tests run WITHOUT the race detector')
+	$(GO) vet ./...
+	$(GO) test $(RACE) -timeout 15m ./...
+
+test-kafka: ## the pipeline and kafka-go's traps on a real Apache Kafka (needs a JDK and Maven)
+	$(GO) test $(RACE) -timeout 15m -count=1 -tags kafka -run Kafka ./...
+
+lint: ## golangci-lint and gofumpt
+	$(GO) run $(GOLANGCI) run ./...
+	@test -z "$$($(GO) run $(GOFUMPT) -l .)" || { echo 'not formatted by gofumpt: make fmt'; $(GO) run $(GOFUMPT) -l .; exit 1; }
+
+fmt: ## format
+	$(GO) run $(GOFUMPT) -w .
+
+fuzz: ## every fuzz target for FUZZTIME (60s)
+	@set -e; for pkg in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; done
+
+bench: build ## ratios against a limit measured in the same run (needs a JDK and Maven)
+	$(GO) test -tags bench -timeout 60m -count=1 -run Bench -v ./cmd/leadhouse $(ARGS)
+
+clean: ## what was built here
+	rm -rf bin
