@@ -250,6 +250,9 @@ func (c *ClickHouse) Continue() error { return c.signal(syscall.SIGCONT) }
 // Stop ends the server in good order, and removes its data if they are temporary. It may be called more than once.
 func (c *ClickHouse) Stop() {
 	c.cancel() // a watcher that is starting it again gives up
+	if c.relay != nil {
+		c.relay.cut() // idle connections would hold up an orderly end for 5 s
+	}
 	c.mu.Lock()
 	if c.temp != nil {
 		c.end((*process).kill) // nobody will read what it would still write
@@ -259,7 +262,7 @@ func (c *ClickHouse) Stop() {
 	c.mu.Unlock()
 	c.watchers.Wait()
 	if c.relay != nil {
-		c.relay.close()
+		c.relay.wait()
 	}
 	if c.temp != nil {
 		_ = c.temp.remove() // the next sweep tries again

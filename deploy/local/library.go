@@ -53,7 +53,7 @@ func library(ctx context.Context, cache string, progress func(string)) (string, 
 	dir := filepath.Join(cache, "chdb-"+libraryVersion+"-"+runtime.GOOS+"-"+runtime.GOARCH)
 	path := filepath.Join(dir, "libchdb.so")
 	err := fetchOnce(ctx, dir, progress, func(ctx context.Context, into string) error {
-		return pkg.fetch(ctx, into, progress)
+		return pkg.fetch(ctx, "npm", into, progress)
 	})
 	if err != nil {
 		return "", fmt.Errorf("fetch %s@%s: %w (by hand: put its libchdb.so at %s)", pkg.name, libraryVersion, err, path)
@@ -62,11 +62,11 @@ func library(ctx context.Context, cache string, progress func(string)) (string, 
 }
 
 // fetch leaves libchdb.so in a directory, from a tarball whose every byte has been checked before any is unpacked.
-func (p libraryPackage) fetch(ctx context.Context, into string, progress func(string)) error {
+func (p libraryPackage) fetch(ctx context.Context, npm, into string, progress func(string)) error {
 	began := time.Now()
-	npm, err := exec.LookPath("npm")
+	npm, err := exec.LookPath(npm)
 	if err != nil {
-		return errors.New("npm is not on the PATH")
+		return fmt.Errorf("find npm: %w", err)
 	}
 	want := p.integrity
 	if want == "" {

@@ -98,14 +98,16 @@ func (r *relay) remove(c net.Conn) {
 	delete(r.conns, c)
 }
 
-// close ends the relay and waits for its goroutines. The server is to be gone already: a client's goroutine ends with the server's side of it.
-func (r *relay) close() {
+// cut ends the listening and every client's connection.
+func (r *relay) cut() {
 	_ = r.listener.Close()
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	for c := range r.conns {
 		_ = c.Close()
 	}
 	r.conns = nil
-	r.mu.Unlock()
-	r.wg.Wait()
 }
+
+// wait returns when the goroutines have ended after cut, which they do with the server's side of their connections.
+func (r *relay) wait() { r.wg.Wait() }

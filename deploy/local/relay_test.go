@@ -50,7 +50,8 @@ func TestRelayTurnsResetIntoEndOfStream(t *testing.T) {
 		}
 	}
 	_ = server.Close()
-	r.close()
+	r.cut()
+	r.wait()
 }
 
 func TestRelayCarriesBothWaysAndHalfClose(t *testing.T) {
@@ -64,7 +65,8 @@ func TestRelayCarriesBothWaysAndHalfClose(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.close()
+	defer r.wait()
+	defer r.cut()
 	go func() { // an echo that ends with its client
 		c, err := l.Accept()
 		if err != nil {
@@ -98,7 +100,8 @@ func TestRelayRefusesWhileServerIsAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.close()
+	defer r.wait()
+	defer r.cut()
 	client, err := net.Dial("tcp", r.listener.Addr().String())
 	if err != nil {
 		return // refused even earlier
