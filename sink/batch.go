@@ -1,0 +1,201 @@
+package sink
+
+import (
+	"context"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/leadhouse/leadhouse/schema"
+)
+
+// topicEpoch counts the topic's recreations. Telling one from another comes with the books (deliveries.topic_epoch);
+// until then a sink stops at the only sign of one that it can see, an offset past the log's end.
+const topicEpoch = 0
+
+// block is rows on their way into one table: schema.EventBlock, DeliveryBlock or DeadLetterBlock. **This is the one seam
+// through which rows reach ClickHouse.** Insert writes all of them as one block, or returns an error; then the outcome may
+// be unknown, and the same call may be made again. It does not return before ctx ends unless ClickHouse has answered or
+// the connection is gone.
+type block interface {
+	Table() string
+	Rows() int
+	Reset()
+	Insert(ctx context.Context, conn driver.Conn, token string) error
+}
+
+// insertion is one table's share of a batch.
+type insertion struct {
+	block block
+	token token
+	done  bool // ClickHouse has acknowledged it
+}
+
+// batch is what is inserted and committed together: records of all partitions, typed into one block per table. One batch
+// for all, because one per partition would make parts in ClickHouse by the dozen. It keeps its records until it is
+// committed: blocks point into their bytes, and a schema change types them again.
+type batch struct {
+	topic, database   string
+	maxRows, maxBytes int
+	warehouse         *schema.Warehouse // all rows of events are typed by it and marked with its revision
+	decoder           schema.Decoder
+	fetched           []fetched
+	events            map[*schema.Table]*insertion
+	deadLetters       insertion
+	deliveries        insertion
+	rows, bytes       int
+	began             time.Time // when its first record was fetched
+	refusals          map[schema.Reason]int
+}
+
+func newBatch(cfg *Config) *batch {
+	return &batch{
+		topic: cfg.Topic, database: cfg.Database, maxRows: cfg.BatchRows, maxBytes: cfg.BatchBytes,
+		deadLetters: insertion{block: schema.NewDeadLetterBlock(cfg.Database)},
+		deliveries:  insertion{block: schema.NewDeliveryBlock(cfg.Database)},
+		refusals:    map[schema.Reason]int{},
+	}
+}
+
+// reset empties the batch and keeps its memory, to be filled with rows typed by the given warehouse.
+func (b *batch) reset(w *schema.Warehouse) {
+	clear(b.fetched) // the records' bytes are free now
+	b.fetched = b.fetched[:0]
+	b.rows, b.bytes, b.began = 0, 0, time.Time{}
+	clear(b.refusals)
+	b.retable(w)
+	for _, fixed := range []*insertion{&b.deadLetters, &b.deliveries} {
+		fixed.block.Reset()
+		fixed.token.begin(b.topic, fixed.block.Table(), 0)
+		fixed.done = false
+	}
+}
+
+// retable makes the event blocks fit a warehouse, empty.
+func (b *batch) retable(w *schema.Warehouse) {
+	if b.warehouse != w {
+		b.warehouse, b.events = w, make(map[*schema.Table]*insertion, len(w.Tables))
+	}
+	for _, in := range b.events {
+		in.block.Reset()
+		in.token.begin(b.topic, in.block.Table(), w.Revision)
+		in.done = false
+	}
+}
+
+func (b *batch) empty() bool { return len(b.fetched) == 0 }
+func (b *batch) full() bool  { return b.rows >= b.maxRows || b.bytes >= b.maxBytes }
+
+// take adds what there is room for and returns the rest.
+func (b *batch) take(f fetched, now time.Time) (rest fetched, more bool) {
+	n := 0
+	for n < len(f.records) && !b.full() {
+		b.rows++
+		b.bytes += f.records[n].size()
+		n++
+	}
+	if n < len(f.records) {
+		if n == 0 {
+			return f, true
+		}
+		rest = fetched{span{f.partition, f.records[n].offset, f.next}, f.records[n:]}
+		f.next, f.records, more = f.records[n].offset, f.records[:n], true
+	}
+	if b.empty() {
+		b.began = now
+	}
+	b.fetched = append(b.fetched, f)
+	for i := range f.records {
+		b.typeRecord(f.partition, &f.records[i], now)
+	}
+	return rest, more
+}
+
+// typeRecord gives a record its row and its entry in the ledger.
+func (b *batch) typeRecord(partition int32, r *record, now time.Time) {
+	at := schema.Record{Epoch: topicEpoch, Partition: partition, Offset: r.offset, ReceivedAt: r.receivedAt, LoadedAt: now}
+	event, err := b.decoder.Decode(r.value)
+	if err != nil {
+		b.bury(partition, r, refusal(err), at)
+		return
+	}
+	b.typeEvent(partition, r, event, at)
+	b.deliveries.block.(*schema.DeliveryBlock).Append(event.ID, r.value, at, schema.Inserted)
+	b.deliveries.token.row(partition, r, event.ID)
+}
+
+// typeEvent adds the event's row to the block of its table.
+func (b *batch) typeEvent(partition int32, r *record, event *schema.Event, at schema.Record) {
+	table := b.warehouse.TableFor(event.Type)
+	in := b.events[table]
+	if in == nil {
+		in = &insertion{block: schema.NewEventBlock(b.warehouse, table)}
+		in.token.begin(b.topic, table.Name, b.warehouse.Revision)
+		b.events[table] = in
+	}
+	in.block.(*schema.EventBlock).Append(event, r.value, at)
+	in.token.row(partition, r, event.ID)
+	r.in = in
+}
+
+// bury makes a dead letter of a record that is no event: **with its bytes, key, headers and the reason.**
+func (b *batch) bury(partition int32, r *record, why *schema.Refusal, at schema.Record) {
+	headers := make([]schema.Header, len(r.headers))
+	for i, h := range r.headers {
+		headers[i] = schema.Header{Name: h.Key, Value: h.Value}
+	}
+	b.deadLetters.block.(*schema.DeadLetterBlock).Append(r.key, r.value, headers, why.Reason, why.Detail, at)
+	b.deadLetters.token.row(partition, r, "")
+	b.deliveries.block.(*schema.DeliveryBlock).Append("", r.value, at, schema.DeadLettered)
+	b.deliveries.token.row(partition, r, "")
+	b.refusals[why.Reason]++
+}
+
+// retype types the events that are not in ClickHouse yet again, with the columns of another warehouse. Rows that are in
+// stay what they are: their block is done, and backfill re-types them like any other old row.
+func (b *batch) retype(w *schema.Warehouse, now time.Time) {
+	b.events = nil // not reset: the records still point at which block is done
+	b.warehouse = nil
+	b.retable(w)
+	for _, f := range b.fetched {
+		for i := range f.records {
+			r := &f.records[i]
+			if r.in == nil || r.in.done {
+				continue
+			}
+			event, err := b.decoder.Decode(r.value)
+			if err != nil {
+				continue // it was an event the first time, and Decode knows no warehouse
+			}
+			b.typeEvent(f.partition, r, event, schema.Record{
+				Epoch: topicEpoch, Partition: f.partition, Offset: r.offset, ReceivedAt: r.receivedAt, LoadedAt: now,
+			})
+		}
+	}
+}
+
+// pending are the insertions that deliveries must wait for.
+func (b *batch) pending() []*insertion {
+	pending := make([]*insertion, 0, len(b.events)+1)
+	for _, in := range b.events {
+		pending = append(pending, in)
+	}
+	return append(pending, &b.deadLetters)
+}
+
+// spans of offsets that are safe to commit once every block is done.
+func (b *batch) spans() []span {
+	spans := make([]span, len(b.fetched))
+	for i, f := range b.fetched {
+		spans[i] = f.span
+	}
+	return spans
+}
+
+// refusal reads Decode's error, which is documented to be a *Refusal.
+func refusal(err error) *schema.Refusal {
+	if why, ok := err.(*schema.Refusal); ok { //nolint:errorlint // documented to be exactly this
+		return why
+	}
+	return &schema.Refusal{Reason: schema.BadEnvelope, Detail: err.Error()}
+}

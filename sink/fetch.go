@@ -1,0 +1,310 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+)
+
+// How much one fetch asks for.
+const (
+	fetchWait  = 500 * time.Millisecond // Kafka's wait for the first byte at the end of the log: two requests a second when idle
+	fetchMost  = 4 << 20                // every partition may hold one fetch while it waits for room in the batch
+	fetchLeast = 64 << 10               // a partition's share never falls below this, however many partitions there are
+)
+
+// record is one Kafka record as the sink keeps it until its batch is committed.
+type record struct {
+	key, value []byte
+	headers    []kafka.Header
+	offset     int64
+	receivedAt time.Time
+	in         *insertion // where its row is; nil for a dead letter
+}
+
+// size is what a record counts for against BatchBytes.
+func (r *record) size() int {
+	n := len(r.key) + len(r.value)
+	for i := range r.headers {
+		n += len(r.headers[i].Key) + len(r.headers[i].Value)
+	}
+	return n
+}
+
+// fetched is what one fetch brought: the records in its span, in order. An offset in the span without a record never was
+// one for us: a transaction's control record, or what compaction took.
+type fetched struct {
+	span
+	records []record
+}
+
+// fetcher reads one partition for as long as a generation lasts. **It skips nothing**: where the log does not have the
+// offset that is next, it stops the sink. On any error it reads on over a new connection, from the same offset, because
+// a kafka-go Conn is out of step after an error in a response and never finds back.
+type fetcher struct {
+	dialer    *kafka.Dialer // leashed to the fetching
+	client    *kafka.Client
+	brokers   []string
+	topic     string
+	partition int32
+	next      int64 // offset to fetch next; kafka.FirstOffset until the first connection
+	most      int   // bytes of records to keep of one fetch
+	ask       int   // bytes to ask for, which Kafka counts compressed
+	barren    int   // fetches in a row that brought nothing, though the log goes on
+	retryMax  time.Duration
+	health    *health
+	guess     int // records in the last fetch, to size the next
+}
+
+// errBrokenBatch stands for a panic of kafka-go's over a record batch that compaction has emptied.
+var errBrokenBatch = errors.New("kafka-go cannot read a record batch")
+
+// outsideLog says that the next offset to read is not in the partition's log.
+type outsideLog struct {
+	topic             string
+	partition         int32
+	next, first, last int64
+}
+
+func (e *outsideLog) Error() string {
+	if e.next < e.first {
+		return fmt.Sprintf("topic %s partition %d: the next offset to read is %d, but the log begins at %d: retention has removed records that were never inserted, and skipping them is not this program's to decide; to accept the loss, set the group's offset to %d",
+			e.topic, e.partition, e.next, e.first, e.first)
+	}
+	return fmt.Sprintf("topic %s partition %d: the next offset to read is %d, but the log ends at %d: the topic was recreated or has lost records; find out which, then set the group's offset",
+		e.topic, e.partition, e.next, e.last)
+}
+
+// run fetches until ctx ends (nil) or the offset lies outside the log. Each fetch waits in out until it is taken, so a
+// partition is never more than one fetch ahead.
+func (f *fetcher) run(ctx context.Context, out chan<- fetched) error {
+	part := "fetch partition " + strconv.Itoa(int(f.partition))
+	defer f.health.drop(part)
+	pause := newBackoff(f.retryMax)
+	for {
+		err := f.connection(ctx, out, func() {
+			pause.Reset()
+			f.health.over(part)
+		})
+		var lost *outsideLog
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.As(err, &lost):
+			return err
+		case errors.Is(err, errBrokenBatch):
+			f.health.trouble(part, "broken batch", err.Error())
+			err = f.sidestep(ctx, out)
+		default:
+			f.health.trouble(part, "kafka", err.Error())
+		}
+		if err != nil && !wait(ctx, pause.NextBackOff()) {
+			return nil
+		}
+	}
+}
+
+// connection fetches over one connection until something goes wrong, and says what. It calls alive after each fetch that
+// was answered.
+func (f *fetcher) connection(ctx context.Context, out chan<- fetched, alive func()) error {
+	conn, err := dialLeader(ctx, f.dialer, f.brokers, f.topic, f.partition)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	if f.next < 0 {
+		// No offset is committed: from the first record that is there.
+		if err := conn.SetDeadline(time.Now().Add(askTimeout)); err != nil {
+			return err
+		}
+		if f.next, err = conn.ReadFirstOffset(); err != nil {
+			f.next = kafka.FirstOffset
+			return fmt.Errorf("ask for the first offset: %w", err)
+		}
+	}
+	for {
+		got, high, err := f.fetch(conn)
+		if got.next > f.next { // also what was read before an error
+			select {
+			case out <- got:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			f.next, f.barren = got.next, 0
+		} else if high > f.next {
+			if f.barren++; f.barren == barrenMost {
+				f.barren = 0
+				return fmt.Errorf("%w: nothing comes at offset %d of a log that ends at %d", errBrokenBatch, f.next, high)
+			}
+		}
+		switch {
+		case errors.Is(err, kafka.OffsetOutOfRange):
+			return f.locate(ctx)
+		case err != nil:
+			return err
+		}
+		alive()
+	}
+}
+
+// barrenMost is how many fetches in a row may bring nothing although the log goes on, before the batch there is held to
+// be unreadable. Once happens: a response may be cut short.
+const barrenMost = 3
+
+// fetch does one fetch and drains it at once: its body comes off the socket during the reading, under the deadline, so
+// nothing may make the reading wait. It returns what was read also when it fails. high is the log's end, 0 if unknown.
+func (f *fetcher) fetch(conn *kafka.Conn) (got fetched, high int64, err error) {
+	got.span = span{f.partition, f.next, f.next}
+	got.records = make([]record, 0, f.guess)
+	// kafka-go panics over an empty record batch, with the Batch locked: it cannot be closed, only its connection can,
+	// which is what an error does.
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v", errBrokenBatch, p)
+		}
+	}()
+	if err := conn.SetDeadline(time.Now().Add(fetchTimeout)); err != nil {
+		return got, 0, err
+	}
+	if _, err := conn.Seek(f.next, kafka.SeekAbsolute|kafka.SeekDontCheck); err != nil {
+		return got, 0, err
+	}
+	batch := conn.ReadBatchWith(kafka.ReadBatchConfig{MinBytes: 1, MaxBytes: f.ask, MaxWait: fetchWait})
+	high = batch.HighWaterMark()
+	size := 0
+	for size < f.most {
+		var m kafka.Message
+		if m, err = batch.ReadMessage(); err != nil {
+			break
+		}
+		if m.Offset < got.next {
+			continue // Kafka answers with whole batches, which may begin earlier
+		}
+		got.next = m.Offset + 1
+		if isControl(m) {
+			continue
+		}
+		got.records = append(got.records, newRecord(m))
+		size += got.records[len(got.records)-1].size()
+	}
+	cut := err == nil
+	if errors.Is(err, io.EOF) {
+		// What compaction has taken from the batch's end is only in Offset. It runs backwards over an empty batch.
+		got.next = max(got.next, batch.Offset())
+	}
+	err = batch.Close()
+	if errors.Is(err, kafka.RequestTimedOut) { // how kafka-go says that nothing new has come
+		err = nil
+	}
+	f.adapt(cut, size, len(got.records))
+	return got, high, err
+}
+
+// adapt learns how much to ask for: Kafka counts compressed bytes, most counts what comes out of them, and what is cut
+// off has been sent for nothing.
+func (f *fetcher) adapt(cut bool, size, records int) {
+	switch {
+	case cut:
+		f.ask = max(f.ask/2, fetchLeast)
+	case size < f.most/2:
+		f.ask = min(f.ask*2, fetchMost)
+	}
+	f.guess = records + records/8
+}
+
+// The record times that DateTime64(3) holds from the epoch on. A producer other than ingest may have written any; none at
+// all is kafka-go's zero time. One outside would make ClickHouse refuse the whole block.
+var firstTime, lastTime = time.Unix(0, 0).UTC(), time.Date(2299, 12, 31, 23, 59, 59, 0, time.UTC)
+
+func newRecord(m kafka.Message) record {
+	r := record{key: m.Key, value: m.Value, headers: m.Headers, offset: m.Offset, receivedAt: m.Time}
+	if m.Time.Before(firstTime) {
+		r.receivedAt = firstTime
+	} else if m.Time.After(lastTime) {
+		r.receivedAt = lastTime
+	}
+	return r
+}
+
+// isControl tells a transaction's marker, which Conn returns like a message: the key is a version and a type (0 abort,
+// 1 commit), the value begins with a version. No body of Leadron's begins with a zero byte.
+func isControl(m kafka.Message) bool {
+	return len(m.Key) == 4 && m.Key[0] == 0 && m.Key[1] == 0 && m.Key[2] == 0 && m.Key[3] <= 1 &&
+		len(m.Value) >= 6 && m.Value[0] == 0 && m.Value[1] == 0 && len(m.Headers) == 0
+}
+
+// locate finds out, over a connection of its own, whether the next offset lies outside the log.
+func (f *fetcher) locate(ctx context.Context) error {
+	conn, err := dialLeader(ctx, f.dialer, f.brokers, f.topic, f.partition)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	if err := conn.SetDeadline(time.Now().Add(askTimeout)); err != nil {
+		return err
+	}
+	first, last, err := conn.ReadOffsets()
+	if err != nil {
+		return fmt.Errorf("ask for the log's bounds: %w", err)
+	}
+	if f.next < first || f.next > last {
+		return &outsideLog{f.topic, f.partition, f.next, first, last}
+	}
+	return fmt.Errorf("offset %d was out of range, and is not any more", f.next)
+}
+
+// sidestep reads on where Conn cannot, with kafka.Client, which reads an empty record batch correctly but says of it
+// neither that it is there nor where it ends: an empty answer is a step of one offset.
+func (f *fetcher) sidestep(ctx context.Context, out chan<- fetched) error {
+	response, err := f.client.Fetch(ctx, &kafka.FetchRequest{
+		Topic: f.topic, Partition: int(f.partition), Offset: f.next,
+		MinBytes: 1, MaxBytes: int64(f.ask), MaxWait: fetchWait,
+	})
+	if err == nil {
+		err = response.Error
+	}
+	if err != nil {
+		return fmt.Errorf("fetch around a broken batch: %w", err)
+	}
+	got := fetched{span: span{f.partition, f.next, f.next}}
+	for {
+		m, err := readRecord(response.Records)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("read around a broken batch: %w", err)
+		}
+		if m.Offset >= got.next {
+			got.next = m.Offset + 1
+			got.records = append(got.records, newRecord(m))
+		}
+	}
+	if len(got.records) == 0 && f.next < response.HighWatermark {
+		got.next++
+	}
+	select {
+	case out <- got:
+		f.next = got.next
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+func readRecord(from kafka.RecordReader) (kafka.Message, error) {
+	r, err := from.ReadRecord()
+	if err != nil {
+		return kafka.Message{}, err
+	}
+	m := kafka.Message{Offset: r.Offset, Time: r.Time, Headers: r.Headers}
+	if m.Key, err = kafka.ReadAll(r.Key); err != nil { // its pages are left to the collector: this path is rare
+		return m, err
+	}
+	m.Value, err = kafka.ReadAll(r.Value)
+	return m, err
+}

@@ -1,0 +1,158 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"golang.org/x/sync/errgroup"
+)
+
+// insertsAtOnce bounds the concurrent inserts of a batch's tables. Measured on two cores with the server beside the sink:
+// see the package documentation's table. More connections gain nothing once the server's cores are busy.
+const insertsAtOnce = 2
+
+// state is where a batch is on its way into the warehouse.
+//
+//	inserting ──▶ recording ──▶ committing ──▶ finished
+//	    ▲ │           ▲ │           ▲ │
+//	    │ ▼           │ ▼           │ ▼
+//	   (wait; types read anew after a schema error)
+//
+// From every state the way out without success is abandoning: the generation is over, or the shutdown's time is up.
+type state int
+
+const (
+	inserting  state = iota // the event tables and dead_letters: any order, insertsAtOnce of them together
+	recording               // deliveries, after all of them: what the ledger says is in, is in
+	committing              // Kafka is told, after the ledger
+	finished
+)
+
+func (s state) String() string {
+	return [...]string{"insert", "insert deliveries", "commit", "finished"}[s]
+}
+
+// flusher takes batches, one after another, from typed rows to a committed offset.
+type flusher struct {
+	conn     driver.Conn
+	schemas  *schemas
+	offsets  *offsets
+	commit   func(map[int32]int64) error
+	timeout  time.Duration // of one attempt at one insert
+	retryMax time.Duration
+	health   *health
+	lag      *lag
+	metrics  *metrics
+}
+
+// errAbandoned says that a batch was given up: it is not committed, and whoever owns its partitions next reads it again.
+var errAbandoned = errors.New("abandoned")
+
+// flush tries for as long as ctx lasts; then it returns errAbandoned. **A batch is never dropped: it is committed, or its
+// offsets are not.** owned ends with the generation, and with ctx: a batch that is being refused at that moment is given
+// up at once, so that the group need not wait for it, while one that is on its way has until ctx ends.
+func (f *flusher) flush(ctx, owned context.Context, b *batch) error {
+	began, pause := time.Now(), newBackoff(f.retryMax)
+	for at := inserting; at != finished; {
+		err := ctx.Err()
+		if err == nil {
+			err = f.attempt(ctx, at, b)
+		}
+		if err == nil {
+			f.health.over(at.String())
+			pause.Reset()
+			at++
+			continue
+		}
+		if owned.Err() == nil {
+			f.health.trouble(at.String(), cause(err), describe(err))
+			f.metrics.retries.WithLabelValues(at.String(), string(classify(err))).Inc()
+		}
+		if !wait(owned, pause.NextBackOff()) {
+			f.health.drop(at.String())
+			return errAbandoned
+		}
+	}
+	f.metrics.flushed(b, time.Since(began))
+	return nil
+}
+
+// attempt does what a state is for, once.
+func (f *flusher) attempt(ctx context.Context, at state, b *batch) error {
+	switch at {
+	case inserting:
+		return f.insertRows(ctx, b)
+	case recording:
+		return f.insert(ctx, &b.deliveries)
+	default:
+		return f.commitOffsets(b)
+	}
+}
+
+// insertRows inserts what is not in yet into the event tables and dead_letters. They do not depend on each other: one that
+// fails does not keep the others out.
+func (f *flusher) insertRows(ctx context.Context, b *batch) error {
+	w, err := f.schemas.fresh(ctx)
+	if err != nil {
+		return err
+	}
+	if w != b.warehouse {
+		b.retype(w, time.Now())
+	}
+	pending := b.pending()
+	errs := make([]error, len(pending))
+	var tables errgroup.Group
+	tables.SetLimit(insertsAtOnce)
+	for i, in := range pending {
+		tables.Go(func() error {
+			errs[i] = f.insert(ctx, in)
+			return nil
+		})
+	}
+	_ = tables.Wait()
+	if err := worst(errs); err != nil {
+		if classify(err) == mistyped {
+			f.schemas.expire() // the next attempt reads the schema first
+		}
+		return err
+	}
+	f.metrics.visible(b, time.Now())
+	return nil
+}
+
+// insert sends one block, unless it is in already. After an error the block keeps its rows and its token: if the rows
+// were written and only the answer was lost, ClickHouse knows the token and writes nothing twice.
+func (f *flusher) insert(ctx context.Context, in *insertion) error {
+	if in.done || in.block.Rows() == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	if err := in.block.Insert(ctx, f.conn, in.token.String()); err != nil {
+		return err
+	}
+	in.done = true
+	f.metrics.rows.WithLabelValues(in.block.Table()).Add(float64(in.block.Rows()))
+	return nil
+}
+
+// commitOffsets tells Kafka. **It is reached only when every table of the batch, and deliveries, has its rows**, and what
+// it tells is the contiguous prefix of what batches before and this one have stored.
+func (f *flusher) commitOffsets(b *batch) error {
+	for _, s := range b.spans() {
+		f.offsets.store(s)
+	}
+	due := f.offsets.due()
+	if len(due) == 0 {
+		return nil
+	}
+	if err := f.commit(due); err != nil {
+		return fmt.Errorf("commit offsets: %w", err)
+	}
+	f.offsets.commit(due)
+	f.lag.committed(f.offsets.committed())
+	return nil
+}

@@ -1,0 +1,74 @@
+package sink
+
+import (
+	"context"
+	"maps"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+)
+
+// lagInterval is how often Kafka is asked where the partitions end. Lag is an alert's input: seconds do.
+const lagInterval = 5 * time.Second
+
+// lag measures how far the group is behind on this sink's partitions. It asks Kafka on its own timer, because what fetches
+// happen to say of the log's end goes stale exactly when it matters: when ClickHouse is away and nothing is fetched.
+type lag struct {
+	client  *kafka.Client
+	topic   string
+	metrics *metrics
+
+	mu   sync.Mutex // guards done
+	done map[int32]int64
+}
+
+// committed notes how far each partition is.
+func (l *lag) committed(done map[int32]int64) {
+	l.mu.Lock()
+	l.done = done
+	l.mu.Unlock()
+	for partition, offset := range done {
+		if offset >= 0 {
+			l.metrics.committed.WithLabelValues(label(partition)).Set(float64(offset))
+		}
+	}
+}
+
+// run measures until ctx ends, and then takes the partitions' series away: somebody else reports them now.
+func (l *lag) run(ctx context.Context, partitions []int32) {
+	defer func() {
+		for _, p := range partitions {
+			l.metrics.lag.DeleteLabelValues(label(p))
+			l.metrics.committed.DeleteLabelValues(label(p))
+		}
+	}()
+	for {
+		l.measure(ctx, partitions)
+		if !wait(ctx, lagInterval) {
+			return
+		}
+	}
+}
+
+func (l *lag) measure(ctx context.Context, partitions []int32) {
+	ask := make([]kafka.OffsetRequest, len(partitions))
+	for i, p := range partitions {
+		ask[i] = kafka.LastOffsetOf(int(p))
+	}
+	ends, err := l.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{l.topic: ask}})
+	if err != nil {
+		return // fetching, heartbeats and readiness meet the same trouble and say so
+	}
+	l.mu.Lock()
+	done := maps.Clone(l.done)
+	l.mu.Unlock()
+	for _, end := range ends.Topics[l.topic] {
+		if at, known := done[int32(end.Partition)]; known && end.Error == nil && at >= 0 {
+			l.metrics.lag.WithLabelValues(label(int32(end.Partition))).Set(float64(max(end.LastOffset-at, 0)))
+		}
+	}
+}
+
+func label(partition int32) string { return strconv.Itoa(int(partition)) }

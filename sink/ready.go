@@ -1,0 +1,105 @@
+package sink
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/segmentio/kafka-go"
+	"golang.org/x/sync/errgroup"
+)
+
+// readyTimeout bounds the questions a readiness probe asks: below the probes' own time-outs, as a rule some seconds.
+const readyTimeout = 2 * time.Second
+
+// readiness is what /readyz answers.
+type readiness struct {
+	Ready    bool      `json:"ready"`
+	Problems []Problem `json:"problems"`
+}
+
+// AdminHandler serves what operators ask: /healthz (the process lives), /readyz (Kafka and ClickHouse answer now, and
+// nothing is stuck: 200 or 503 with what is wrong, as JSON) and /metrics. It answers before Run too: not ready.
+func (s *Sink) AdminHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
+	mux.HandleFunc("GET /readyz", s.serveReady)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.cfg.Gatherer, promhttp.HandlerOpts{}))
+	return mux
+}
+
+func (s *Sink) serveReady(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
+	defer cancel()
+	problems := append(s.health.current(), s.ask(ctx)...)
+	w.Header().Set("Content-Type", "application/json")
+	if len(problems) > 0 {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	_ = json.NewEncoder(w).Encode(readiness{len(problems) == 0, problems}) // an error is the prober's going away
+}
+
+// ask asks both engines, now: what a client remembers (kafka.Client.Metadata does) says nothing of a cluster that has gone.
+func (s *Sink) ask(ctx context.Context) []Problem {
+	var (
+		engines                 errgroup.Group
+		kafkaErr, clickHouseErr error
+	)
+	engines.Go(func() error {
+		answer, err := s.client.ApiVersions(ctx, &kafka.ApiVersionsRequest{})
+		if err == nil {
+			err = answer.Error
+		}
+		kafkaErr = err
+		return nil
+	})
+	engines.Go(func() error {
+		clickHouseErr = s.cfg.ClickHouse.Ping(ctx)
+		return nil
+	})
+	_ = engines.Wait()
+	var problems []Problem
+	if kafkaErr != nil {
+		problems = append(problems, Problem{Part: "kafka", Cause: "no answer", Detail: kafkaErr.Error(), Since: time.Now()})
+	}
+	if clickHouseErr != nil {
+		problems = append(problems, Problem{Part: "clickhouse", Cause: "no answer", Detail: describe(clickHouseErr), Since: time.Now()})
+	}
+	return problems
+}
+
+// serveAdmin serves AdminHandler on AdminAddr until ctx ends.
+func (s *Sink) serveAdmin(ctx context.Context) error {
+	if s.cfg.AdminAddr == "" {
+		return nil
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.AdminAddr)
+	if err != nil {
+		return fmt.Errorf("listen for admin: %w", err)
+	}
+	s.cfg.Logger.Info().Stringer("addr", listener.Addr()).Msg("admin listener is up")
+	server := &http.Server{
+		Handler:           s.AdminHandler(),
+		ReadHeaderTimeout: 5 * time.Second, // its callers are probes and scrapers: they send their few bytes at once
+		ReadTimeout:       10 * time.Second,
+		IdleTimeout:       2 * time.Minute, // above the usual scrape interval, so that scrapers keep their connection
+	}
+	var serving errgroup.Group
+	serving.Go(func() error {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve admin: %w", err)
+		}
+		return nil
+	})
+	<-ctx.Done()
+	// The sink has stopped: a probe that is still being answered has nothing to learn.
+	if err := server.Close(); err != nil {
+		return fmt.Errorf("close admin: %w", err)
+	}
+	return serving.Wait()
+}
