@@ -153,10 +153,10 @@ func (c *ClickHouse) openDir() (err error) {
 }
 
 func (c *ClickHouse) openOnPorts(ctx context.Context) (err error) {
-	if c.native, err = portOr(c.cfg.NativePort, "ClickHouse, native", c.cfg.Progress); err != nil {
+	if c.native, err = Port(c.cfg.NativePort, "ClickHouse, native", c.cfg.Progress); err != nil {
 		return err
 	}
-	if c.http, err = portOr(c.cfg.HTTPPort, "ClickHouse, HTTP", c.cfg.Progress); err != nil {
+	if c.http, err = Port(c.cfg.HTTPPort, "ClickHouse, HTTP", c.cfg.Progress); err != nil {
 		return err
 	}
 	if c.direct, err = freePort(); err != nil {

@@ -62,7 +62,7 @@ func newKfake(cfg KfakeConfig) (*Kfake, error) {
 		if i == 0 {
 			want = cfg.Port
 		}
-		port, err := portOr(want, "Kafka", cfg.Progress)
+		port, err := Port(want, "Kafka", cfg.Progress)
 		if err != nil {
 			return nil, err
 		}

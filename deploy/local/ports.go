@@ -24,8 +24,8 @@ func freePort() (int, error) {
 	return 0, errors.New("no free port found")
 }
 
-// portOr is the wanted port if it is free; otherwise, or when none is wanted, another. It says which one was taken.
-func portOr(want int, what string, progress func(string)) (int, error) {
+// Port is the wanted port of 127.0.0.1 if it is free; otherwise, or when none (0) is wanted, another. It says which one was taken.
+func Port(want int, what string, progress func(string)) (int, error) {
 	if want != 0 && portFree(want) {
 		return want, nil
 	}

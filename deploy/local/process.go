@@ -20,8 +20,12 @@ type process struct {
 
 // startProcess starts a command with its output in a file.
 func startProcess(log *os.File, name string, args ...string) (*process, error) {
-	p := &process{gone: make(chan struct{})}
-	p.cmd = exec.Command(name, args...)
+	return start(exec.Command(name, args...), log)
+}
+
+func start(cmd *exec.Cmd, log *os.File) (*process, error) {
+	p := &process{cmd: cmd, gone: make(chan struct{})}
+	name := cmd.Path
 	p.cmd.Stdout, p.cmd.Stderr = log, log // a file, not a pipe: nothing of ours has to read it, and no `go test` waits for it
 	if err := bind(p.cmd); err != nil {
 		return nil, err
@@ -70,3 +74,21 @@ func (p *process) kill() {
 }
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
+
+// endOf is the offset at which a log's next line begins.
+func endOf(log *os.File) (int64, error) {
+	end, err := log.Seek(0, io.SeekEnd)
+	if err != nil {
+		return 0, fmt.Errorf("find the end of %s: %w", log.Name(), err)
+	}
+	return end, nil
+}
+
+// logTail is the end of what a child has logged since an offset, for an error message.
+func logTail(path string, from int64) string {
+	b, err := os.ReadFile(path)
+	if err != nil || int64(len(b)) <= from {
+		return "it logged nothing"
+	}
+	return "the end of " + path + ":\n" + tail(string(b[from:]), 2000)
+}
