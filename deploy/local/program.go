@@ -2,7 +2,6 @@ package local
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 )
@@ -33,8 +32,8 @@ func StartProgram(cfg ProgramConfig) (*Program, error) {
 	}
 	defer func() { _ = log.Close() }() // the child has its own
 	p := &Program{cfg: cfg}
-	if p.logStart, err = log.Seek(0, io.SeekEnd); err != nil {
-		return nil, fmt.Errorf("read the log of %s: %w", cfg.Path, err)
+	if p.logStart, err = endOf(log); err != nil {
+		return nil, err
 	}
 	cmd := exec.Command(cfg.Path, cfg.Args...)
 	cmd.Env = cfg.Env
