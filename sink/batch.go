@@ -35,7 +35,7 @@ type insertion struct {
 // for all, because one per partition would make parts in ClickHouse by the dozen. It keeps its records until it is
 // committed: blocks point into their bytes, and a schema change types them again.
 type batch struct {
-	topic, database   string
+	salt, topic       string
 	maxRows, maxBytes int
 	warehouse         *schema.Warehouse // all rows of events are typed by it and marked with its revision
 	decoder           schema.Decoder
@@ -48,9 +48,9 @@ type batch struct {
 	refusals          map[schema.Reason]int
 }
 
-func newBatch(cfg *Config) *batch {
+func newBatch(cfg *Config, salt string) *batch {
 	return &batch{
-		topic: cfg.Topic, database: cfg.Database, maxRows: cfg.BatchRows, maxBytes: cfg.BatchBytes,
+		salt: salt, topic: cfg.Topic, maxRows: cfg.BatchRows, maxBytes: cfg.BatchBytes,
 		deadLetters: insertion{block: schema.NewDeadLetterBlock(cfg.Database)},
 		deliveries:  insertion{block: schema.NewDeliveryBlock(cfg.Database)},
 		refusals:    map[schema.Reason]int{},
@@ -66,7 +66,7 @@ func (b *batch) reset(w *schema.Warehouse) {
 	b.retable(w)
 	for _, fixed := range []*insertion{&b.deadLetters, &b.deliveries} {
 		fixed.block.Reset()
-		fixed.token.begin(b.topic, fixed.block.Table(), 0)
+		fixed.token.begin(b.salt, b.topic, fixed.block.Table(), 0)
 		fixed.done = false
 	}
 }
@@ -78,7 +78,7 @@ func (b *batch) retable(w *schema.Warehouse) {
 	}
 	for _, in := range b.events {
 		in.block.Reset()
-		in.token.begin(b.topic, in.block.Table(), w.Revision)
+		in.token.begin(b.salt, b.topic, in.block.Table(), w.Revision)
 		in.done = false
 	}
 }
@@ -130,7 +130,7 @@ func (b *batch) typeEvent(partition int32, r *record, event *schema.Event, at sc
 	in := b.events[table]
 	if in == nil {
 		in = &insertion{block: schema.NewEventBlock(b.warehouse, table)}
-		in.token.begin(b.topic, table.Name, b.warehouse.Revision)
+		in.token.begin(b.salt, b.topic, table.Name, b.warehouse.Revision)
 		b.events[table] = in
 	}
 	in.block.(*schema.EventBlock).Append(event, r.value, at)

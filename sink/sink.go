@@ -2,6 +2,7 @@ package sink
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -41,8 +42,9 @@ func New(cfg Config) (*Sink, error) {
 	s.client, s.transport = newClient(cfg.Dialer, cfg.Brokers, cfg.Topic)
 	s.lag = &lag{client: s.client, topic: cfg.Topic, metrics: m}
 	s.schemas = &schemas{conn: cfg.ClickHouse, database: cfg.Database, interval: cfg.ReloadInterval, health: s.health, log: cfg.Logger, metrics: m}
+	salt := rand.Text()
 	for i := range s.batches {
-		s.batches[i] = newBatch(&s.cfg)
+		s.batches[i] = newBatch(&s.cfg, salt)
 	}
 	s.health.expect("group", "starting")
 	return s, nil
