@@ -20,12 +20,14 @@ import (
 // roleVariable makes a copy of this test binary play a part that a test can kill.
 const roleVariable = "LEADHOUSE_LOCAL_TEST_ROLE"
 
-// play plays "owner [pause]" (starts a server, prints its addresses, waits) or "inserter ADDR" (inserts for ever, prints a line per acknowledged block).
+// play plays "owner [pause]" (starts a server, prints its addresses, waits), "apache" (the same with a broker) or "inserter ADDR" (inserts for ever, prints a line per acknowledged block).
 func play(role string) int {
 	var err error
 	switch name, arg, _ := strings.Cut(role, " "); name {
 	case "owner":
 		err = playOwner(arg == "pause")
+	case "apache":
+		err = playApache()
 	case "inserter":
 		err = playInserter(arg)
 	}
@@ -44,6 +46,15 @@ func playOwner(pause bool) error {
 		}
 	}
 	fmt.Println(ch.DirectAddr(), ch.Dir())
+	select {}
+}
+
+func playApache() error {
+	k, err := local.StartApache(context.Background(), local.ApacheConfig{})
+	if err != nil {
+		return err
+	}
+	fmt.Println(k.Brokers()[0])
 	select {}
 }
 

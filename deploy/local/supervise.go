@@ -29,7 +29,7 @@ func (c *ClickHouse) launch(ctx context.Context) error {
 	}
 	if err := c.awaitAnswer(ctx, child); err != nil {
 		child.kill()
-		return fmt.Errorf("start ClickHouse: %w: %s", err, c.logTail())
+		return fmt.Errorf("start ClickHouse: %w: %s", err, logTail(c.cfg.LogFile, c.logStart))
 	}
 	c.child = child
 	c.watchers.Add(1)
@@ -47,8 +47,8 @@ func (c *ClickHouse) spawn() (*process, error) {
 		return nil, fmt.Errorf("open ClickHouse's log: %w", err)
 	}
 	defer func() { _ = log.Close() }() // the child has its own
-	if c.logStart, err = log.Seek(0, io.SeekEnd); err != nil {
-		return nil, fmt.Errorf("read ClickHouse's log: %w", err)
+	if c.logStart, err = endOf(log); err != nil {
+		return nil, err
 	}
 	return startProcess(log, command[0], command[1:]...)
 }
@@ -64,9 +64,9 @@ func (c *ClickHouse) watch(child *process) {
 	}
 	c.child = nil
 	c.restarts++
-	cause := fmt.Errorf("ClickHouse ended by itself: %w: %s", child.err, c.logTail())
+	cause := fmt.Errorf("ClickHouse ended by itself: %w: %s", child.err, logTail(c.cfg.LogFile, c.logStart))
 	if child.err == nil {
-		cause = fmt.Errorf("ClickHouse ended by itself, without an error: %s", c.logTail())
+		cause = fmt.Errorf("ClickHouse ended by itself, without an error: %s", logTail(c.cfg.LogFile, c.logStart))
 	}
 	err := c.relaunch()
 	c.mu.Unlock()
@@ -136,13 +136,4 @@ func (c *ClickHouse) Query(ctx context.Context, sql string) (string, error) {
 		return "", errors.New(answer)
 	}
 	return answer, nil
-}
-
-// logTail is the end of what the server has logged since its last start, for an error message.
-func (c *ClickHouse) logTail() string {
-	b, err := os.ReadFile(c.cfg.LogFile)
-	if err != nil || int64(len(b)) <= c.logStart {
-		return "it logged nothing"
-	}
-	return "the end of " + c.cfg.LogFile + ":\n" + tail(string(b[c.logStart:]), 2000)
 }
