@@ -84,6 +84,9 @@ type Config struct {
 	Gatherer prometheus.Gatherer
 }
 
+// Defaults is what an empty Config stands for. The command line shows it in -h, and lets it be changed.
+func Defaults() Config { return Config{}.withDefaults() }
+
 // withDefaults fills the fields left empty.
 func (c Config) withDefaults() Config {
 	if c.Dialer == nil {
