@@ -64,3 +64,12 @@ func sweep(parent string) {
 		_ = f.Close()
 	}
 }
+
+// TempDir makes a directory that goes with this process. Its remove does that; after a kill -9, the next process that makes such a directory does.
+func TempDir() (path string, remove func() error, err error) {
+	d, err := makeTempDir("")
+	if err != nil {
+		return "", nil, err
+	}
+	return d.path, d.remove, nil
+}
