@@ -19,6 +19,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/leadhouse/leadhouse/deploy/local"
 	"github.com/leadhouse/leadhouse/schema"
@@ -43,6 +44,13 @@ type world struct {
 
 	mu      sync.Mutex
 	journal []sent
+	fetched fetches
+}
+
+// fetches is what Kafka was asked for.
+type fetches struct {
+	requests int
+	offset   int64 // the highest
 }
 
 // sent is one record that Kafka has acknowledged.
@@ -88,13 +96,38 @@ func newWorld(t testing.TB, cfg worldConfig) *world {
 		TB: t, kafka: k, conn: conn, db: ch.Database(t), proxy: newProxy(t, ch.Addr()),
 		client: &kafka.Client{Addr: kafka.TCP(k.Brokers()...), Timeout: 10 * time.Second, Transport: transport},
 	}
+	k.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Observe: true, Count: -1, When: w.observe})
 	if !cfg.noTopic {
 		w.createTopic(max(cfg.partitions, 1))
 	}
 	if !cfg.noSchema {
-		w.evolve(schema.BuiltinCatalog())
+		w.builtin()
 	}
 	return w
+}
+
+func (w *world) builtin() {
+	w.Helper()
+	w.evolve(schema.BuiltinCatalog())
+}
+
+// fetches counts fetch requests on the way.
+func (w *world) fetches() fetches {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.fetched
+}
+
+func (w *world) observe(req kmsg.Request) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fetched.requests++
+	for _, t := range req.(*kmsg.FetchRequest).Topics {
+		for _, p := range t.Partitions {
+			w.fetched.offset = max(w.fetched.offset, p.FetchOffset)
+		}
+	}
+	return true
 }
 
 func (w *world) createTopic(partitions int) {
@@ -126,21 +159,26 @@ func (w *world) evolve(catalog []byte) {
 
 // config is what a test's sinks run with: as in production, but quicker.
 func (w *world) config() sink.Config {
-	opts := &clickhouse.Options{
-		Addr: []string{w.proxy.addr()}, Auth: clickhouse.Auth{Database: "default", Username: "default"},
-		Compression: &clickhouse.Compression{Method: clickhouse.CompressionLZ4}, DialTimeout: 2 * time.Second,
-	}
-	conn, err := clickhouse.Open(opts)
-	if err != nil {
-		w.Fatal(err)
-	}
-	w.Cleanup(func() { conn.Close() })
 	return sink.Config{
-		Brokers: w.kafka.Brokers(), ClickHouse: conn, Database: w.db,
+		Brokers: w.kafka.Brokers(), ClickHouse: openAs(w, w.proxy.addr(), "default", ""), Database: w.db,
 		BatchAge: 50 * time.Millisecond, ReloadInterval: 200 * time.Millisecond, RetryMax: 300 * time.Millisecond,
 		InsertTimeout: 20 * time.Second, SessionTimeout: 6 * time.Second, HeartbeatInterval: 100 * time.Millisecond,
 		Logger: zerolog.New(zerolog.NewTestWriter(w)).Level(zerolog.InfoLevel), Registerer: prometheus.NewRegistry(),
 	}
+}
+
+// openAs opens a connection pool such as a sink has.
+func openAs(t testing.TB, addr, user, password string) driver.Conn {
+	t.Helper()
+	conn, err := clickhouse.Open(&clickhouse.Options{
+		Addr: []string{addr}, Auth: clickhouse.Auth{Database: "default", Username: user, Password: password},
+		Compression: &clickhouse.Compression{Method: clickhouse.CompressionLZ4}, DialTimeout: 2 * time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
 }
 
 // running is a sink that runs.
