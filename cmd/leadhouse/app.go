@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// The exit codes, the same for every command.
+const (
+	exitOK      = 0
+	exitFailed  = 1  // it ran and failed; check: something is wrong
+	exitPending = 2  // backfill --plan: there is something to do
+	exitUsage   = 64 // sysexits.h EX_USAGE: the command line or the configuration is wrong, and a restart will not help
+)
+
+// run is the program: it returns the exit code.
+func run(ctx context.Context, args []string) int {
+	err := newApp(newCommands()).RunContext(ctx, args)
+	if err == nil {
+		return exitOK
+	}
+	end, ok := errors.AsType[*exit](err)
+	if !ok {
+		end = &exit{exitFailed, err.Error()}
+	}
+	if end.text != "" {
+		fmt.Fprintln(os.Stderr, end.text)
+	}
+	return end.code
+}
+
+// exit is the end of the program with another code than 0, and what to print: nothing, if all has been said.
+type exit struct {
+	code int
+	text string
+}
+
+func (e *exit) Error() string { return e.text }
+
+// misuse is an exit because of how the program was called.
+func misuse(command, text string) *exit {
+	return &exit{exitUsage, fmt.Sprintf("%s: %s\nSee %s -h.", command, text, command)}
+}
+
+// newCommands are those that have settings, each with its own copies. All are made, whichever runs: the --config file and
+// the variables are checked against all of them.
+func newCommands() []*command {
+	return []*command{newIngest(), newSink(), newBackfill(), newCheck()}
+}
+
+func newApp(commands []*command) *cli.App {
+	app := &cli.App{
+		Name:                  "leadhouse",
+		Usage:                 "Leadron's webhooks into ClickHouse, by way of Kafka",
+		CustomAppHelpTemplate: appHelp,
+		HideVersion:           true, // it is a command
+		HideHelpCommand:       true, // made anew below, for its exit code
+		EnableBashCompletion:  true, // and zsh and fish: see completion.go
+		Suggest:               true,
+		OnUsageError:          usageError,
+		ExitErrHandler:        func(*cli.Context, error) {}, // run does it
+		Action: func(c *cli.Context) error {
+			if !c.Args().Present() {
+				return cli.ShowAppHelp(c)
+			}
+			names := map[string]bool{}
+			for _, cmd := range c.App.Commands {
+				names[cmd.Name] = true
+			}
+			word := c.Args().First()
+			return misuse("leadhouse", fmt.Sprintf("there is no command %q%s", word, didYouMean(word, names)))
+		},
+	}
+	for _, c := range commands {
+		app.Commands = append(app.Commands, c.cli(commands))
+	}
+	app.Commands = append(app.Commands, versionCommand(), completionCommand())
+	return app
+}
+
+// usageError is for a command line that cannot be split into flags. Its text never repeats a value.
+func usageError(c *cli.Context, err error, _ bool) error {
+	name := strings.TrimPrefix(err.Error(), "flag provided but not defined: -")
+	text := err.Error()
+	if name != err.Error() {
+		text = unknownFlag(c.Command, name)
+	}
+	return misuse(c.Command.HelpName, text)
+}
+
+func unknownFlag(c *cli.Command, name string) string {
+	names := map[string]bool{"help": true}
+	for _, f := range c.Flags {
+		s, ok := f.(*setting)
+		if !ok {
+			continue
+		}
+		names[s.name] = true
+		if s.secret != nil && s.secret.name == name {
+			return fmt.Sprintf("there is no flag --%s, because the process list would show %s to everybody: use %s, or the variable %s",
+				name, s.secret.what, s.flagName(), s.secret.variable())
+		}
+	}
+	return "there is no flag --" + name + didYouMean(name, names)
+}

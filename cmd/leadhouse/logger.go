@@ -1,0 +1,34 @@
+package main
+
+import (
+	"io"
+	"os"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/term"
+)
+
+// newLogger writes to w: text for people, or one JSON object a line. A level or format that is not one, which has been
+// reported as a problem, is the default.
+func newLogger(w *os.File, level, format string) zerolog.Logger {
+	// The library keeps the form of a time in variables of its own. Milliseconds, because an event is received, produced and
+	// inserted within one second.
+	zerolog.TimeFieldFormat = "2006-01-02T15:04:05.000Z07:00"
+	zerolog.TimestampFunc = func() time.Time { return time.Now().UTC() }
+	least, err := zerolog.ParseLevel(level)
+	if err != nil {
+		least = zerolog.InfoLevel
+	}
+	var out io.Writer = w
+	if isConsole(w, format) {
+		out = zerolog.ConsoleWriter{Out: w, NoColor: !isTerminal(w) || os.Getenv("NO_COLOR") != "", TimeFormat: "15:04:05.000"}
+	}
+	return zerolog.New(out).Level(least).With().Timestamp().Logger()
+}
+
+func isConsole(w *os.File, format string) bool {
+	return format == "console" || format != "json" && isTerminal(w)
+}
+
+func isTerminal(w *os.File) bool { return term.IsTerminal(int(w.Fd())) }

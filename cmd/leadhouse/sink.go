@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/rs/zerolog"
+
+	"github.com/leadhouse/leadhouse/sink"
+)
+
+// leadhouse sink
+//
+//	main ─ signal ctx ─▶ Sink.Run ─┬─ admin listener: /healthz /readyz /metrics
+//	                               └─ consumer group, generation after generation
+//	                                    ├─ a fetcher a partition ─▶ one batch ─▶ insert ─▶ commit
+//	                                    └─ schema reload, lag
+//
+// All of them are Sink.Run's (sink/sink.go), which returns when the last has ended. The ClickHouse pool is this file's: it is
+// closed when Run has returned.
+type sinkJob struct {
+	cfg        sink.Config
+	kafka      *kafkaSettings
+	clickhouse *clickhouseSettings
+}
+
+func newSink() *command {
+	j := &sinkJob{cfg: sink.Defaults(), kafka: newKafkaSettings(), clickhouse: newClickhouseSettings()}
+	j.cfg.AdminAddr = ":9091" // next to ingest's, on a machine that runs both
+	c := &command{
+		name:     "sink",
+		usage:    "write the deliveries from Kafka into ClickHouse",
+		manual:   sinkManual,
+		examples: sinkExamples,
+		exits: `0   stopped by SIGINT or SIGTERM; what was inserted is committed
+1   somebody must decide: the next offset is not in the log, the topic is compacted, or ClickHouse refuses the user
+64  the command line or the configuration is wrong: nothing was dialled, and a restart will not help`,
+		settings: j.settings(),
+		prepare:  j.prepare,
+	}
+	return c.withCommon()
+}
+
+const sinkManual = `Reads the topic as a consumer group, types each event for the columns that the warehouse has, and inserts in batches: one row per event ID, in every view and with FINAL. Offsets are committed only after all of a batch is in ClickHouse. While Kafka or ClickHouse is away it keeps what it has, waits, and says so in readiness.
+The tables must be there: leadhouse backfill makes them, and adds columns while sinks run.
+Readiness is GET /readyz on the admin listener, liveness GET /healthz, metrics GET /metrics. On SIGTERM the last batch is inserted and committed. A second signal kills at once, and loses nothing: what is not committed is read again.
+Any number of instances may run side by side; as many work as the topic has partitions.`
+
+const sinkExamples = `leadhouse sink --kafka-brokers kafka:9092 --clickhouse-addr clickhouse:9000
+
+# fresher rows, for more and smaller parts in ClickHouse
+leadhouse sink --config /etc/leadhouse.yaml --batch-age 200ms`
+
+func (j *sinkJob) settings() settings {
+	ss := j.kafka.settings(true)
+	ss = append(ss, topicSetting(&j.cfg.Topic, "Topic"), groupSetting(&j.cfg.Group))
+	ss = append(ss, j.clickhouse.settings(true)...)
+	ss = append(ss, databaseSetting(&j.cfg.Database))
+	ss = append(ss, j.batchSettings()...)
+	return append(ss, j.processSettings()...)
+}
+
+// groupSetting is the group's name, which sink and check share.
+func groupSetting(dst *string) *setting {
+	return &setting{
+		name: "kafka-group", group: "Kafka topic", field: "Group", value: text(dst, "NAME"),
+		usage: "The consumer group whose offsets say how far the warehouse is. One for each warehouse.",
+	}
+}
+
+func (j *sinkJob) batchSettings() settings {
+	const group = "Batches"
+	c := &j.cfg
+	return settings{
+		{
+			name: "batch-rows", group: group, field: "BatchRows", value: number(&c.BatchRows),
+			usage: "Rows that end a batch.",
+		},
+		{
+			name: "batch-bytes", group: group, field: "BatchBytes", value: size(&c.BatchBytes),
+			usage: "Bytes of Kafka records that end a batch. Two batches are in memory at a time.",
+		},
+		{
+			name: "batch-age", group: group, field: "BatchAge", value: duration(&c.BatchAge),
+			usage: "How long after its first record a batch ends at the latest: the price of freshness is more and smaller parts in ClickHouse.",
+		},
+		{
+			name: "insert-timeout", group: group, field: "InsertTimeout", value: duration(&c.InsertTimeout),
+			usage: "How long one insert may take. After it the same rows are sent again, which ClickHouse recognizes.",
+		},
+		{
+			name: "retry-max", group: group, field: "RetryMax", value: duration(&c.RetryMax),
+			usage: "The longest pause between two attempts at anything. The shortest is 100 ms.",
+		},
+		{
+			name: "schema-reload-interval", group: group, field: "ReloadInterval", value: duration(&c.ReloadInterval),
+			usage: "How often the sink looks which columns exist. backfill waits for it: give both the same.",
+		},
+	}
+}
+
+func (j *sinkJob) processSettings() settings {
+	const group = "Process"
+	c := &j.cfg
+	return settings{
+		{
+			name: "admin-addr", group: group, field: "AdminAddr", value: listen(&c.AdminAddr),
+			usage: "The listener of /healthz, /readyz and /metrics. Not for the public.",
+		},
+		{
+			name: "session-timeout", group: group, field: "SessionTimeout", value: duration(&c.SessionTimeout),
+			usage: "How long Kafka waits for a lost sink before others take its partitions. Kafka's least is 6 s.",
+		},
+		{
+			name: "heartbeat-interval", group: group, field: "HeartbeatInterval", value: duration(&c.HeartbeatInterval),
+			usage: "How often the sink tells Kafka that it lives, and so the time in which it notices that the group changes. At most a third of --session-timeout.",
+		},
+		{
+			name: "handover-timeout", group: group, field: "HandoverTimeout", value: duration(&c.HandoverTimeout),
+			usage: "How long a sink may go on inserting when the group changes. At most half of --session-timeout.",
+		},
+		{
+			name: "shutdown-timeout", group: group, field: "ShutdownTimeout", value: duration(&c.ShutdownTimeout),
+			usage: "On a stop: how long the last batch may take. Below the time until something kills the process (Kubernetes: 30 s), with some seconds for leaving the group.",
+		},
+	}
+}
+
+// sinkConns is how many connections the sink uses at a time: two inserts, and a schema reload or a ping.
+const sinkConns = 3
+
+func (j *sinkJob) prepare(log zerolog.Logger) (func(context.Context) error, error) {
+	dialer, kafkaErr := j.kafka.dialer("leadhouse-sink")
+	conn, clickhouseErr := j.clickhouse.open("sink", sinkConns)
+	registry := newRegistry()
+	j.cfg.Brokers, j.cfg.Dialer = j.kafka.brokers, dialer
+	j.cfg.ClickHouse = conn
+	j.cfg.Registerer, j.cfg.Gatherer = registry, registry
+	j.cfg.Logger = log
+	s, err := sink.New(j.cfg)
+	if err = errors.Join(kafkaErr, clickhouseErr, err); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error {
+		log.Info().Str("version", build().version).Msg("starting")
+		return errors.Join(s.Run(ctx), conn.Close())
+	}, nil
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+)
+
+// tlsSettings are TLS towards one engine, whose settings all begin with its name: --kafka-tls, --kafka-tls-ca, …
+type tlsSettings struct {
+	prefix     string
+	on         bool
+	ca         string
+	cert, key  string
+	serverName string
+}
+
+func (t *tlsSettings) settings(group, who string) settings {
+	return settings{
+		{
+			name: t.prefix + "-tls", group: group, value: toggle(&t.on),
+			usage: "Speak TLS to " + who + ", and check its certificate against the system's authorities or those of --" + t.prefix + "-tls-ca.",
+		},
+		{
+			name: t.prefix + "-tls-ca", group: group, value: file(&t.ca), isFile: true,
+			usage: "PEM file with the authorities to trust instead of the system's.",
+		},
+		{
+			name: t.prefix + "-tls-cert", group: group, value: file(&t.cert), isFile: true,
+			usage: "PEM file with a client certificate, where " + who + " asks for one.",
+		},
+		{
+			name: t.prefix + "-tls-key", group: group, value: file(&t.key), isFile: true,
+			usage: "PEM file with the client certificate's key.",
+		},
+		{
+			name: t.prefix + "-tls-server-name", group: group, value: text(&t.serverName, "NAME"),
+			usage: "The name that the certificate must have, where it is not the host's that is dialled.",
+		},
+	}
+}
+
+// config is nil when TLS is off. Its errors name the settings.
+func (t *tlsSettings) config() (*tls.Config, error) {
+	if !t.on {
+		if t.ca+t.cert+t.key+t.serverName != "" {
+			return nil, fmt.Errorf("--%s-tls is off, but there are settings for it: turn it on, or take them out", t.prefix)
+		}
+		return nil, nil //nolint:nilnil // how every client here says "no TLS"
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.serverName}
+	return config, errors.Join(t.trust(config), t.identify(config))
+}
+
+func (t *tlsSettings) trust(config *tls.Config) error {
+	if t.ca == "" {
+		return nil
+	}
+	pem, err := os.ReadFile(t.ca)
+	if err != nil {
+		return nil //nolint:nilerr // checkFile has said so
+	}
+	config.RootCAs = x509.NewCertPool()
+	if !config.RootCAs.AppendCertsFromPEM(pem) {
+		return fmt.Errorf("--%s-tls-ca: there is no certificate in PEM in %s", t.prefix, t.ca)
+	}
+	return nil
+}
+
+func (t *tlsSettings) identify(config *tls.Config) error {
+	if (t.cert == "") != (t.key == "") {
+		return fmt.Errorf("--%s-tls-cert and --%s-tls-key go together, and one is missing", t.prefix, t.prefix)
+	}
+	if t.cert == "" {
+		return nil
+	}
+	pair, err := tls.LoadX509KeyPair(t.cert, t.key)
+	if err != nil {
+		return fmt.Errorf("--%s-tls-cert, --%s-tls-key: %w", t.prefix, t.prefix, err)
+	}
+	config.Certificates = []tls.Certificate{pair}
+	return nil
+}
