@@ -26,8 +26,9 @@ type Config struct {
 	// Group is the consumer group whose offsets say how far the warehouse is. Defaults to "leadhouse-sink".
 	Group string
 
-	// ClickHouse is the connection pool to insert through; native protocol. The sink uses up to three connections at a
-	// time (two inserts, and a schema reload or a ping) and does not close it.
+	// ClickHouse is the connection pool to insert through; native protocol. The sink uses up to four connections at a time
+	// (two inserts, a schema reload, a ping) and does not close it. Its Options need a DialContext, or else a dial does not
+	// end with its context, and a DialTimeout below HandoverTimeout.
 	ClickHouse driver.Conn
 
 	// Database holds the tables. Defaults to "leadron".

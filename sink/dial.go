@@ -103,6 +103,7 @@ func newClient(d *kafka.Dialer, brokers []string, topic string) (*kafka.Client, 
 		TLS:            d.TLS,
 		SASL:           d.SASLMechanism,
 		MetadataTopics: []string{topic},
+		MetadataTTL:    2 * time.Second, // how late the creation of the topic may be noticed; also the request's own time-out
 	}
 	return &kafka.Client{Addr: kafka.TCP(brokers...), Timeout: askTimeout, Transport: transport}, transport
 }

@@ -115,7 +115,7 @@ func (f *flusher) insertRows(ctx context.Context, b *batch) error {
 	_ = tables.Wait()
 	if err := worst(errs); err != nil {
 		if classify(err) == mistyped {
-			f.schemas.expire() // the next attempt reads the schema first
+			f.schemas.expire(ctx) // the next attempt reads the schema first
 		}
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -90,7 +91,7 @@ func newWorld(t testing.TB, cfg worldConfig) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(k.Stop)
-	transport := &kafka.Transport{}
+	transport := &kafka.Transport{MetadataTTL: time.Second}
 	t.Cleanup(transport.CloseIdleConnections)
 	w := &world{
 		TB: t, kafka: k, conn: conn, db: ch.Database(t), proxy: newProxy(t, ch.Addr()),
@@ -173,6 +174,9 @@ func openAs(t testing.TB, addr, user, password string) driver.Conn {
 	conn, err := clickhouse.Open(&clickhouse.Options{
 		Addr: []string{addr}, Auth: clickhouse.Auth{Database: "default", Username: user, Password: password},
 		Compression: &clickhouse.Compression{Method: clickhouse.CompressionLZ4}, DialTimeout: 2 * time.Second,
+		DialContext: func(ctx context.Context, addr string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+		},
 	})
 	if err != nil {
 		t.Fatal(err)

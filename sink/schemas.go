@@ -2,8 +2,8 @@ package sink
 
 import (
 	"context"
+	"fmt"
 	"reflect"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,23 +20,28 @@ type schemas struct {
 	conn     driver.Conn
 	database string
 	interval time.Duration
+	timeout  time.Duration // of one reading
 	health   *health
 	log      zerolog.Logger
 	metrics  *metrics
 
-	now     atomic.Pointer[schema.Warehouse] // nil until the first reading
-	mu      sync.Mutex                       // guards the rest; held while reading, so that readings do not overtake each other
-	readAt  time.Time                        // when the reading of now began
-	expired bool
+	now  atomic.Pointer[schema.Warehouse] // nil until the first reading
+	turn chan struct{}                    // holds the one turn to read, so that readings do not overtake each other
+
+	// Only for whoever has the turn:
+	readAt  time.Time // when the reading of now began
+	expired bool      // ClickHouse has said that the tables are not as they were read
 }
 
 // current is the last reading, for typing new rows.
 func (s *schemas) current() *schema.Warehouse { return s.now.Load() }
 
-// fresh is a reading young enough to write rows with.
+// fresh is a reading young enough to write rows with; with expired, one that begins now.
 func (s *schemas) fresh(ctx context.Context) (*schema.Warehouse, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if err := s.take(ctx); err != nil {
+		return nil, err
+	}
+	defer s.give()
 	if s.expired || time.Since(s.readAt) > 2*s.interval {
 		if err := s.read(ctx); err != nil {
 			return nil, err
@@ -45,24 +50,40 @@ func (s *schemas) fresh(ctx context.Context) (*schema.Warehouse, error) {
 	return s.now.Load(), nil
 }
 
-// expire makes the next fresh read: ClickHouse has said that the tables are not as they were read.
-func (s *schemas) expire() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.expired = true
+// expire makes the next fresh read.
+func (s *schemas) expire(ctx context.Context) {
+	if s.take(ctx) == nil { // else the batch is being given up
+		s.expired = true
+		s.give()
+	}
 }
 
 // reload reads now.
 func (s *schemas) reload(ctx context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if err := s.take(ctx); err != nil {
+		return err
+	}
+	defer s.give()
 	return s.read(ctx)
 }
 
-// read must be called with mu held. A reading that finds nothing changed leaves the Warehouse in place, so that batches
+// take waits for the turn, but not for longer than ctx: a handover does not wait for somebody's reading from a ClickHouse
+// that hangs.
+func (s *schemas) take(ctx context.Context) error {
+	select {
+	case s.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the schema: %w", ctx.Err())
+	}
+}
+
+func (s *schemas) give() { <-s.turn }
+
+// read is for whoever has the turn. A reading that finds nothing changed leaves the Warehouse in place, so that batches
 // can tell by the pointer whether their blocks still fit.
 func (s *schemas) read(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	began := time.Now()
 	w, err := schema.Load(ctx, s.conn, s.database)

@@ -41,7 +41,10 @@ func New(cfg Config) (*Sink, error) {
 	s := &Sink{cfg: cfg, metrics: m, health: newHealth(cfg.Logger)}
 	s.client, s.transport = newClient(cfg.Dialer, cfg.Brokers, cfg.Topic)
 	s.lag = &lag{client: s.client, topic: cfg.Topic, metrics: m}
-	s.schemas = &schemas{conn: cfg.ClickHouse, database: cfg.Database, interval: cfg.ReloadInterval, health: s.health, log: cfg.Logger, metrics: m}
+	s.schemas = &schemas{
+		conn: cfg.ClickHouse, database: cfg.Database, interval: cfg.ReloadInterval, timeout: min(askTimeout, cfg.InsertTimeout),
+		health: s.health, log: cfg.Logger, metrics: m, turn: make(chan struct{}, 1),
+	}
 	salt := rand.Text()
 	for i := range s.batches {
 		s.batches[i] = newBatch(&s.cfg, salt)

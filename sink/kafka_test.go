@@ -1,0 +1,400 @@
+package sink_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/sasl/plain"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/leadhouse/leadhouse/deploy/local"
+	"github.com/leadhouse/leadhouse/sink"
+)
+
+// Kafka's calls, failed in the middle of things: each event is there once all the same.
+func TestKafkasErrorsAreLivedThrough(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]kfake.Fault{
+		"fetch: not leader":            {Keys: []kmsg.Key{kmsg.Fetch}, Err: kerr.NotLeaderForPartition, Count: 2},
+		"fetch: unknown error":         {Keys: []kmsg.Key{kmsg.Fetch}, Count: 2},
+		"commit: not coordinator":      {Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.NotCoordinator, Count: 3},
+		"commit: illegal generation":   {Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.IllegalGeneration, Count: 3},
+		"commit: written, answer lost": {Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.RequestTimedOut, Count: 2},
+		"heartbeat: rebalance":         {Keys: []kmsg.Key{kmsg.Heartbeat}, Err: kerr.RebalanceInProgress, TopLevel: true, Count: 2},
+		"heartbeat: unknown member":    {Keys: []kmsg.Key{kmsg.Heartbeat}, Err: kerr.UnknownMemberID, TopLevel: true, Count: 2},
+		"join: loading":                {Keys: []kmsg.Key{kmsg.JoinGroup}, Err: kerr.CoordinatorLoadInProgress, TopLevel: true, Count: 2},
+		"offset fetch: unstable":       {Keys: []kmsg.Key{kmsg.OffsetFetch}, Err: kerr.UnstableOffsetCommit, Count: 1},
+		"list offsets: not leader":     {Keys: []kmsg.Key{kmsg.ListOffsets}, Err: kerr.NotLeaderForPartition, Count: 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, worldConfig{partitions: 2})
+			w.spread(2, events(0, 600)...)
+			handle := w.kafka.Cluster().Fault(fault)
+			cfg := w.config()
+			cfg.BatchRows = 100
+			r := w.start(cfg)
+			w.check()
+			w.spread(2, events(600, 600)...)
+			w.check()
+			r.awaitReady()
+			w.eventually("the fault has struck", func() (bool, string) { return handle.Hits() > 0, "" })
+		})
+	}
+}
+
+func TestKafkaMayBeAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, worldConfig{partitions: 2, kafka: local.KfakeConfig{DataDir: t.TempDir()}})
+	w.spread(2, events(0, 500)...)
+	r := w.start(w.config())
+	w.check()
+	w.kafka.Stop()
+	r.awaitTrouble("kafka: no answer")
+	r.awaitTrouble("group: kafka")
+	if err := w.kafka.Reopen(); err != nil {
+		t.Fatal(err)
+	}
+	w.client.Transport.(*kafka.Transport).CloseIdleConnections() // the test's own
+	w.spread(2, events(500, 500)...)
+	w.check()
+	r.awaitReady()
+}
+
+func TestALeaderMayMove(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, worldConfig{partitions: 3, kafka: local.KfakeConfig{Nodes: 3}})
+	r := w.start(w.config())
+	for round := range 4 {
+		w.spread(3, events(round*300, 300)...)
+		for partition := range int32(3) {
+			to := (w.kafka.Cluster().LeaderFor(topic, partition) + 1) % 3
+			if err := w.kafka.Cluster().MoveTopicPartition(topic, partition, to); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.eventually("the test's own producer knows", func() (bool, string) {
+			err := w.tryProduce(t.Context(), 0, events(10_000+round, 1)...)
+			return err == nil, fmt.Sprint(err)
+		})
+	}
+	w.check()
+	if got := r.metric("leadhouse_sink_rebalances_total"); got != 1 {
+		t.Errorf("rebalances_total: %v, want 1: a fetcher that returns early makes everybody rebalance", got)
+	}
+}
+
+// Two sinks share the work, and take it over from each other in the middle of batches, in good order and not.
+func TestPartitionsMoveBetweenSinks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, worldConfig{partitions: 4})
+	cfg := func() sink.Config {
+		c := w.config()
+		c.BatchRows = 50
+		return c
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var producing sync.WaitGroup
+	defer producing.Wait()
+	defer cancel()
+	producing.Go(func() { // traffic all the while
+		for i := 0; ctx.Err() == nil && i < 400; i++ {
+			if err := w.tryProduce(ctx, i%4, events(i*25, 25)...); err != nil && ctx.Err() == nil {
+				t.Error(err)
+			}
+		}
+	})
+	first := w.start(cfg())
+	first.awaitReady()
+	second := w.start(cfg())
+	w.eventually("both have partitions", func() (bool, string) {
+		a, b := first.metric("leadhouse_sink_assigned_partitions"), second.metric("leadhouse_sink_assigned_partitions")
+		return a == 2 && b == 2, fmt.Sprint(a, b)
+	})
+	w.prefix()
+	first.stop()
+	w.prefix()
+	third := w.start(cfg())
+	w.eventually("the third has partitions", func() (bool, string) {
+		return third.metric("leadhouse_sink_assigned_partitions") == 2, ""
+	})
+	second.stop()
+	w.prefix()
+	producing.Wait()
+	w.check()
+}
+
+// A sink whose ClickHouse hangs loses its partitions, another inserts them; then the first wakes up.
+func TestABatchThatHangsWhenItsGenerationEndsIsNotCommitted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, worldConfig{partitions: 2})
+	slow := w.config()
+	slow.HandoverTimeout = 300 * time.Millisecond
+	first := w.start(slow)
+	first.awaitReady()
+	w.proxy.freeze(true) // only the first sink's
+	w.spread(2, events(0, 300)...)
+	w.eventually("the first has fetched", func() (bool, string) { return w.fetches().offset >= 100, "" })
+
+	direct := w.config()
+	direct.ClickHouse = openAs(t, local.Shared(t).Addr(), "default", "")
+	second := w.start(direct)
+	w.eventually("both are members", func() (bool, string) {
+		return second.metric("leadhouse_sink_assigned_partitions") == 1, ""
+	})
+	w.eventually("the first has given its batch up", func() (bool, string) {
+		return first.metric("leadhouse_sink_abandoned_batches_total") >= 1, ""
+	})
+	w.prefix()
+	w.proxy.freeze(false) // now its late rows may come
+	w.check()
+	first.stop()
+	w.check()
+}
+
+// A zombie: its line to Kafka is dead, it does not know that its session has ended, and its insert comes through late.
+func TestAZombiesRowsAreHarmlessAndItsCommitIsFenced(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, worldConfig{})
+	lines := &lines{}
+	zombieConfig := w.config()
+	zombieConfig.SessionTimeout, zombieConfig.HandoverTimeout = 1500*time.Millisecond, 700*time.Millisecond
+	zombieConfig.Dialer = &kafka.Dialer{DialFunc: lines.dial}
+	zombie := w.start(zombieConfig)
+	zombie.awaitReady()
+	w.proxy.freeze(true)
+	w.produce(0, events(0, 100)...)
+	w.eventually("the zombie has fetched", func() (bool, string) { return w.fetches().offset >= 100, "" })
+	lines.freeze(true)
+
+	direct := w.config()
+	direct.ClickHouse = openAs(t, local.Shared(t).Addr(), "default", "")
+	heir := w.start(direct)
+	w.produce(0, events(100, 100)...)
+	w.check() // the heir has it all
+	before := w.committed()
+	w.proxy.freeze(false)
+	lines.freeze(false)
+	w.eventually("the zombie has found out", func() (bool, string) {
+		return zombie.metric("leadhouse_sink_rebalances_total") >= 2, ""
+	})
+	w.check()
+	if got := w.committed(); got[0] != before[0] {
+		t.Errorf("committed %v after the zombie woke up, was %v", got, before)
+	}
+	heir.stop()
+	w.produce(0, events(200, 10)...)
+	w.check()
+}
+
+// lines are a sink's connections to Kafka, which can be made to carry nothing.
+type lines struct {
+	mu     sync.Mutex
+	frozen chan struct{} // nil when not; closed to thaw
+}
+
+func (l *lines) freeze(on bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if on {
+		l.frozen = make(chan struct{})
+	} else if l.frozen != nil {
+		close(l.frozen)
+		l.frozen = nil
+	}
+}
+
+func (l *lines) pass() {
+	l.mu.Lock()
+	frozen := l.frozen
+	l.mu.Unlock()
+	if frozen != nil {
+		<-frozen
+	}
+}
+
+func (l *lines) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	return &line{conn, l}, err
+}
+
+type line struct {
+	net.Conn
+	lines *lines
+}
+
+func (c *line) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.lines.pass()
+	return n, err
+}
+
+func (c *line) Write(p []byte) (int, error) {
+	c.lines.pass()
+	return c.Conn.Write(p)
+}
+
+func TestAnOffsetOutsideTheLogStopsTheSink(t *testing.T) {
+	t.Parallel()
+	t.Run("below its start", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, worldConfig{})
+		w.produce(0, events(0, 50)...)
+		w.commit(kafka.OffsetCommit{Partition: 0, Offset: 10})
+		if err := w.kafka.Cluster().DeleteRecords(topic, 0, 30); err != nil {
+			t.Fatal(err)
+		}
+		err := w.start(w.config()).fails()
+		if err == nil || !strings.Contains(err.Error(), "next offset to read is 10, but the log begins at 30") {
+			t.Errorf("Run: %v", err)
+		}
+		w.untouched(10)
+	})
+	t.Run("past its end", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, worldConfig{})
+		w.produce(0, events(0, 50)...)
+		w.commit(kafka.OffsetCommit{Partition: 0, Offset: 500})
+		err := w.start(w.config()).fails()
+		if err == nil || !strings.Contains(err.Error(), "next offset to read is 500, but the log ends at 50") {
+			t.Errorf("Run: %v", err)
+		}
+		w.untouched(500)
+	})
+	t.Run("later", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, worldConfig{})
+		r := w.start(w.config())
+		w.produce(0, events(0, 50)...)
+		w.check()
+		w.proxy.setAway(true) // the outage is longer than retention
+		r.awaitTrouble("clickhouse")
+		w.produce(0, events(50, 50)...)
+		r.stop()
+		if err := w.kafka.Cluster().DeleteRecords(topic, 0, 80); err != nil {
+			t.Fatal(err)
+		}
+		w.proxy.setAway(false)
+		err := w.start(w.config()).fails()
+		if err == nil || !strings.Contains(err.Error(), "next offset to read is 50, but the log begins at 80") {
+			t.Errorf("Run: %v", err)
+		}
+	})
+}
+
+// untouched asserts that the sink has stopped without a row and without a commit.
+func (w *world) untouched(offset int64) {
+	w.Helper()
+	if got := w.committed()[0]; got != offset {
+		w.Errorf("committed %d, want %d as before", got, offset)
+	}
+	if got := len(w.eventRows()); got != 0 {
+		w.Errorf("%d rows, want none", got)
+	}
+}
+
+func TestACompactedTopicIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, worldConfig{noTopic: true})
+	if err := w.kafka.CreateTopic(topic, 1, map[string]string{"cleanup.policy": "compact"}); err != nil {
+		t.Fatal(err)
+	}
+	err := w.start(w.config()).fails()
+	if err == nil || !strings.Contains(err.Error(), "compacted") {
+		t.Errorf("Run: %v, want it to refuse the topic", err)
+	}
+}
+
+func TestAtTheStartAMissingTopicIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, worldConfig{noTopic: true})
+	var log buffer
+	cfg := w.config()
+	cfg.Logger = zerolog.New(&log)
+	r := w.start(cfg)
+	r.awaitTrouble("topic: ")
+	if !strings.Contains(log.String(), topic) {
+		t.Errorf("the log does not name the topic:\n%s", log.String())
+	}
+	w.createTopic(2)
+	w.eventually("the test's own producer knows", func() (bool, string) {
+		err := w.tryProduce(t.Context(), 0, events(0, 1)...)
+		return err == nil, fmt.Sprint(err)
+	})
+	w.spread(2, events(1, 200)...)
+	w.check()
+}
+
+// A topic grows: the new partition is read from its first record, without a restart.
+func TestANewPartitionIsReadFromItsStart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, worldConfig{})
+	w.start(w.config())
+	w.produce(0, events(0, 10)...)
+	w.check()
+	_, err := w.client.CreatePartitions(t.Context(), &kafka.CreatePartitionsRequest{Topics: []kafka.TopicPartitionsConfig{{Name: topic, Count: 2}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("the test's own producer knows", func() (bool, string) {
+		err := w.tryProduce(t.Context(), 1, events(10, 10)...)
+		return err == nil, fmt.Sprint(err)
+	})
+	w.check()
+}
+
+// A broker that accepts and then says nothing must not hold a stop for ever: SASL has no deadline in kafka-go's Dialer.
+func TestASilentBrokerDoesNotHoldTheStop(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, worldConfig{kafka: local.KfakeConfig{Options: []kfake.Opt{
+		kfake.EnableSASL(), kfake.Superuser("PLAIN", "sink", "password"),
+	}}, noTopic: true})
+	if err := w.kafka.CreateTopic(topic, 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	var mu sync.Mutex
+	address, dialled := "", 0
+	cfg := w.config()
+	cfg.Dialer = &kafka.Dialer{
+		SASLMechanism: plain.Mechanism{Username: "sink", Password: "password"},
+		DialFunc: func(ctx context.Context, network, to string) (net.Conn, error) {
+			mu.Lock()
+			if address != "" {
+				to = address
+				dialled++
+			}
+			mu.Unlock()
+			return (&net.Dialer{}).DialContext(ctx, network, to)
+		},
+	}
+	r := w.start(cfg)
+	r.awaitReady()
+	mu.Lock()
+	address = silent.Addr().String()
+	mu.Unlock()
+	w.kafka.Stop() // cuts the connections; every new one is silent
+	w.eventually("it has dialled the silent broker", func() (bool, string) {
+		mu.Lock()
+		defer mu.Unlock()
+		return dialled > 2, ""
+	})
+	began := time.Now()
+	r.stop()
+	if took := time.Since(began); took > 12*time.Second { // leaving the group may take 5 s
+		t.Errorf("the stop took %v", took)
+	}
+}
