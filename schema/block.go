@@ -180,7 +180,8 @@ func (b *EventBlock) Reset() {
 }
 
 // Insert writes all rows as one block of one INSERT and returns when ClickHouse has them. token is the
-// insert_deduplication_token. After an error the rows are still there: the same call may be made again.
+// insert_deduplication_token; with "" the block is written in any case, even if one with the same bytes has been. After
+// an error the rows are still there: the same call may be made again.
 func (b *EventBlock) Insert(ctx context.Context, conn driver.Conn, token string) error {
 	rows := b.Rows()
 	columns := []insertColumn{

@@ -19,13 +19,14 @@ type insertColumn struct {
 //
 // async_insert=0 because 26.2 turned it on by default: the answer to an asynchronous insert is not about its rows alone.
 // An error after the block was sent tells nothing of whether it was written: the caller repeats it with the same token.
+// Without a token nothing is deduplicated, and the block does not push a sink's token out of the table's window.
 func insert(ctx context.Context, conn driver.Conn, database, table string, columns []insertColumn, rows int, token string) error {
 	if rows == 0 {
 		return nil
 	}
-	settings := clickhouse.Settings{"async_insert": 0, "insert_deduplicate": 1}
-	if token != "" {
-		settings["insert_deduplication_token"] = token
+	settings, err := insertSettings(conn, token)
+	if err != nil {
+		return fmt.Errorf("insert into %s: %w", table, err)
 	}
 	names := make([]string, len(columns))
 	for i, c := range columns {
@@ -46,6 +47,24 @@ func insert(ctx context.Context, conn driver.Conn, database, table string, colum
 		return fmt.Errorf("insert into %s: %w", table, err)
 	}
 	return nil
+}
+
+// insertSettings: since 26.2 deduplicate_insert overrides insert_deduplicate, and is on; before, it may not be there.
+func insertSettings(conn driver.Conn, token string) (clickhouse.Settings, error) {
+	settings := clickhouse.Settings{"async_insert": 0, "insert_deduplicate": 1}
+	if token != "" {
+		settings["insert_deduplication_token"] = token
+		return settings, nil
+	}
+	settings["insert_deduplicate"] = 0
+	server, err := conn.ServerVersion()
+	if err != nil {
+		return nil, err
+	}
+	if v := server.Version; v.Major > 26 || v.Major == 26 && v.Minor >= 2 {
+		settings["deduplicate_insert"] = "disable"
+	}
+	return settings, nil
 }
 
 func sendColumn(to driver.BatchColumn, values any, rows int) error {

@@ -2,6 +2,7 @@ package schema
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -19,7 +20,10 @@ type Warehouse struct {
 	other    *Table
 }
 
-// Load reads the warehouse. Where `leadhouse backfill` has not been, the error says to run it.
+// ErrNotSetUp is in Load's error where backfill has not been: backfill itself has to tell it from others.
+var ErrNotSetUp = errors.New("set it up with `leadhouse backfill`, or `leadhouse backfill --catalog builtin` without an API key")
+
+// Load reads the warehouse. Where `leadhouse backfill` has not been, the error is ErrNotSetUp and says to run it.
 func Load(ctx context.Context, conn driver.Conn, database string) (*Warehouse, error) {
 	s, err := Inspect(ctx, conn, database)
 	if err != nil {
@@ -226,7 +230,7 @@ func (s *State) warehouse() (*Warehouse, error) {
 	}
 	for _, fixed := range append([]string{OtherEvents}, "deliveries", "dead_letters") {
 		if s.tables[fixed] == nil || w.other == nil {
-			return nil, fmt.Errorf("database %s has no table %s: set it up with `leadhouse backfill`, or `leadhouse backfill --catalog builtin` without an API key", s.Database, fixed)
+			return nil, fmt.Errorf("database %s has no table %s: %w", s.Database, fixed, ErrNotSetUp)
 		}
 	}
 	return w, nil
