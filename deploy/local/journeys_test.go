@@ -15,6 +15,7 @@ import (
 	"github.com/shopspring/decimal"
 
 	"github.com/leadhouse/leadhouse/deploy/local"
+	"github.com/leadhouse/leadhouse/schema"
 )
 
 // documented are the types of the Events page.
@@ -50,9 +51,13 @@ func TestJourneysAreValidEventsInOrder(t *testing.T) {
 	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	span := 90 * 24 * time.Hour
 	types, ids := map[string]int{}, map[string]bool{}
+	var dec schema.Decoder
 	last, n := start, 0
 	for d := range (local.Journeys{Seed: 7, Events: 30_000, Start: start, Span: span}).All() {
 		n++
+		if e, err := dec.Decode(d.Body); err != nil || e.Key() != d.Key {
+			t.Fatalf("leadhouse's own decoder: %v: %s", err, d.Body)
+		}
 		e := decode(t, d)
 		if e.ID != d.ID || e.Type != d.Type || !e.CreatedAt.Equal(d.Time) {
 			t.Fatalf("delivery %+v does not agree with its body %s", d, d.Body)
@@ -172,8 +177,11 @@ func TestJourneysMakeSense(t *testing.T) {
 
 func TestJourneysBeyondTheCatalog(t *testing.T) {
 	t.Parallel()
-	grown, err := local.GrowCatalog([]byte(`{"success":true,"status":200,"message":"Webhook event catalog","data":{"leads":[{"event":"lead.created","description":"d","examplePayload":{"leadId":"ld_123"}}],"tasks":[]},"meta":{"version":"v1"}}`))
+	grown, err := local.GrowCatalog(schema.BuiltinCatalog())
 	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := schema.DecodeCatalog(grown); err != nil {
 		t.Fatal(err)
 	}
 	var catalog struct {
@@ -206,11 +214,15 @@ func TestJourneysBeyondTheCatalog(t *testing.T) {
 func TestMalformedAreNoEvents(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
+	var dec schema.Decoder
 	for _, d := range local.Malformed(40) {
 		if seen[string(d.Body)] {
 			t.Errorf("twice: %s", d.Body)
 		}
 		seen[string(d.Body)] = true
+		if _, err := dec.Decode(d.Body); err == nil {
+			t.Errorf("an event after all: %s", d.Body)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package local_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"golang.org/x/sync/errgroup"
@@ -20,7 +22,7 @@ import (
 // roleVariable makes a copy of this test binary play a part that a test can kill.
 const roleVariable = "LEADHOUSE_LOCAL_TEST_ROLE"
 
-// play plays "owner [pause]" (starts a server, prints its addresses, waits), "apache" (the same with a broker) or "inserter ADDR" (inserts for ever, prints a line per acknowledged block).
+// play plays "owner [pause]" (starts a server, prints its addresses, waits), "apache" (the same with a broker) "caller ADDR" (holds a connection), or "inserter ADDR" (inserts for ever, prints a line per acknowledged block).
 func play(role string) int {
 	var err error
 	switch name, arg, _ := strings.Cut(role, " "); name {
@@ -28,6 +30,11 @@ func play(role string) int {
 		err = playOwner(arg == "pause")
 	case "apache":
 		err = playApache()
+	case "caller":
+		_, err = net.Dial("tcp", arg)
+		if err == nil {
+			select {}
+		}
 	case "inserter":
 		err = playInserter(arg)
 	}
@@ -130,6 +137,38 @@ func TestServerDiesWithItsKilledOwner(t *testing.T) {
 				t.Errorf("the dead owner's data are still there: %v", err)
 			}
 		})
+	}
+}
+
+// The guard is what binds children to us where the kernel does not; it works on every system.
+func TestGuardEndsWhatItGuards(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	// What is guarded holds a connection, whose end shows its own.
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "leadhouse-local-guard", os.Args[0])
+	cmd.Env = append(os.Environ(), roleVariable+"=caller "+l.Addr().String())
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer killRole(cmd)
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+
+	_ = stdin.Close() // as the kernel does for a killed parent
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	if _, err := conn.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("what was guarded lives on")
 	}
 }
 
