@@ -1,0 +1,45 @@
+package ingest
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/leadhouse/leadhouse/schema"
+)
+
+// Verify checks a delivery as the handler does, and says which secret signed it, or the reason for the 401.
+func Verify(s Scheme, secrets []Secret, h http.Header, body []byte) (secretID, reason string) {
+	v := newVerifier(s.withDefaults(), prometheus.NewCounterVec(prometheus.CounterOpts{}, []string{"secret"}))
+	v.use(secrets)
+	d, o := v.header(h)
+	if o != accepted {
+		return "", answers[o].reason
+	}
+	k := v.verify(body, &d)
+	if k == nil {
+		return "", answers[wrongSignature].reason
+	}
+	return k.id, ""
+}
+
+// NewSecret makes one that no parser has seen.
+func NewSecret(id, value string) Secret { return Secret{id, value} }
+
+// Value is what a secret never shows.
+func (s Secret) Value() string { return s.value }
+
+var (
+	TraceParent = traceparent
+	Explain     = explain
+)
+
+// OnDecoder calls f whenever the handler reaches for a new JSON decoder. Before Run only.
+func (s *Server) OnDecoder(f func()) {
+	s.handler.decoders.New = func() any { f(); return new(schema.Decoder) }
+}
+
+// InFlight is what admission counts.
+func (s *Server) InFlight() (requests int, bytes int64) {
+	return s.admission.inFlight(), s.admission.bytes.Load()
+}

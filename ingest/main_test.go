@@ -1,0 +1,16 @@
+package ingest_test
+
+import (
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asServer) != "" {
+		serveForParent()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}

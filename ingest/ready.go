@@ -1,0 +1,81 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+)
+
+const (
+	probeTimeout = 2 * time.Second // below the period of common probes, 5 to 10 s
+	probeFresh   = time.Second     // many probers cost one question a second
+)
+
+// readiness says whether deliveries can be accepted now. It asks the brokers live, because the client answers
+// Metadata from its cache long after the cluster is gone.
+type readiness struct {
+	producer *producer
+	draining *atomic.Bool
+
+	mu    sync.Mutex // held while asking: probes that come meanwhile get the same answer
+	asked time.Time
+	err   error
+}
+
+// ServeHTTP is /readyz: 200 or 503, with the reason as text. On the admin listener only.
+func (r *readiness) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if err := r.check(req.Context()); err != nil {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		fmt.Fprintln(w, err)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+func (r *readiness) check(ctx context.Context) error {
+	if r.draining.Load() {
+		return errors.New("draining")
+	}
+	l := r.producer.layout.Load()
+	if l == nil {
+		return errors.New("starting: Kafka not reached yet")
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if time.Since(r.asked) >= probeFresh {
+		// Not the prober's own context: its leaving early would be everybody's answer for a second.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTimeout)
+		defer cancel()
+		r.err = r.producer.alive(ctx, l.ids)
+		r.asked = time.Now()
+	}
+	return r.err
+}
+
+// alive asks the partitions' leaders. One that answers is enough: with a broker gone, all instances would otherwise become
+// unready at once, and the partitions that still work would get nothing.
+func (p *producer) alive(ctx context.Context, partitions []int) error {
+	ask := make([]kafka.OffsetRequest, len(partitions))
+	for i, id := range partitions {
+		ask[i] = kafka.LastOffsetOf(id)
+	}
+	response, err := p.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{p.topic: ask}})
+	if err != nil {
+		return fmt.Errorf("ask Kafka: %w", err)
+	}
+	err = errors.New("no partition in Kafka's answer")
+	for _, part := range response.Topics[p.topic] {
+		if part.Error == nil {
+			return nil
+		}
+		err = fmt.Errorf("ask Kafka: %w", part.Error)
+	}
+	return err
+}
