@@ -217,9 +217,10 @@ func (f *fetcher) adapt(cut bool, size, records int) {
 	f.guess = records + records/8
 }
 
-// The record times that DateTime64(3) holds from the epoch on. A producer other than ingest may have written any; none at
-// all is kafka-go's zero time. One outside would make ClickHouse refuse the whole block.
-var firstTime, lastTime = time.Unix(0, 0).UTC(), time.Date(2299, 12, 31, 23, 59, 59, 0, time.UTC)
+// The record times that can be written: from the epoch on, up to where clickhouse-go's nanoseconds overflow and the years
+// silently wrap around (seen: 2299 became 1715). A producer other than ingest may have written any; none at all is
+// kafka-go's zero time, and year 1 makes ClickHouse refuse the whole block.
+var firstTime, lastTime = time.Unix(0, 0).UTC(), time.Date(2261, 12, 31, 23, 59, 59, 0, time.UTC)
 
 func newRecord(m kafka.Message) record {
 	r := record{key: m.Key, value: m.Value, headers: m.Headers, offset: m.Offset, receivedAt: m.Time}
@@ -259,34 +260,29 @@ func (f *fetcher) locate(ctx context.Context) error {
 }
 
 // sidestep reads on where Conn cannot, with kafka.Client, which reads an empty record batch correctly but says of it
-// neither that it is there nor where it ends: an empty answer is a step of one offset.
+// neither that it is there nor where it ends: with an empty answer it tries the next offset, up to the log's end.
 func (f *fetcher) sidestep(ctx context.Context, out chan<- fetched) error {
-	response, err := f.client.Fetch(ctx, &kafka.FetchRequest{
-		Topic: f.topic, Partition: int(f.partition), Offset: f.next,
-		MinBytes: 1, MaxBytes: int64(f.ask), MaxWait: fetchWait,
-	})
-	if err == nil {
-		err = response.Error
-	}
-	if err != nil {
-		return fmt.Errorf("fetch around a broken batch: %w", err)
-	}
 	got := fetched{span: span{f.partition, f.next, f.next}}
-	for {
-		m, err := readRecord(response.Records)
-		if errors.Is(err, io.EOF) {
-			break
+	for len(got.records) == 0 {
+		response, err := f.client.Fetch(ctx, &kafka.FetchRequest{
+			Topic: f.topic, Partition: int(f.partition), Offset: got.next,
+			MinBytes: 1, MaxBytes: int64(f.ask), MaxWait: fetchWait,
+		})
+		if err == nil {
+			err = response.Error
 		}
 		if err != nil {
+			return fmt.Errorf("fetch around a broken batch: %w", err)
+		}
+		if err := got.read(response.Records); err != nil {
 			return fmt.Errorf("read around a broken batch: %w", err)
 		}
-		if m.Offset >= got.next {
-			got.next = m.Offset + 1
-			got.records = append(got.records, newRecord(m))
+		if len(got.records) == 0 {
+			if got.next >= response.HighWatermark {
+				break
+			}
+			got.next++
 		}
-	}
-	if len(got.records) == 0 && f.next < response.HighWatermark {
-		got.next++
 	}
 	select {
 	case out <- got:
@@ -294,6 +290,23 @@ func (f *fetcher) sidestep(ctx context.Context, out chan<- fetched) error {
 	case <-ctx.Done():
 	}
 	return nil
+}
+
+// read adds the records that kafka.Client has fetched.
+func (got *fetched) read(from kafka.RecordReader) error {
+	for {
+		m, err := readRecord(from)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if m.Offset >= got.next {
+			got.next = m.Offset + 1
+			got.records = append(got.records, newRecord(m))
+		}
+	}
 }
 
 func readRecord(from kafka.RecordReader) (kafka.Message, error) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -46,6 +47,7 @@ type world struct {
 	mu      sync.Mutex
 	journal []sent
 	fetched fetches
+	end     map[int]int64 // where a partition ends, if not after its last journaled record
 }
 
 // fetches is what Kafka was asked for.
@@ -453,6 +455,7 @@ func (w *world) ends() map[int]int64 {
 	for _, s := range w.journal {
 		ends[s.partition] = max(ends[s.partition], s.offset+1)
 	}
+	maps.Copy(ends, w.end)
 	return ends
 }
 

@@ -99,7 +99,7 @@ func TestPartitionsMoveBetweenSinks(t *testing.T) {
 	w := newWorld(t, worldConfig{partitions: 4})
 	cfg := func() sink.Config {
 		c := w.config()
-		c.BatchRows = 50
+		c.BatchRows = 200
 		return c
 	}
 	ctx, cancel := context.WithCancel(t.Context())
