@@ -1,0 +1,154 @@
+package backfill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/leadhouse/leadhouse/schema"
+)
+
+// Result is what a run found and did.
+type Result struct {
+	// Pending says that there is something to do: with Config.PlanOnly, for the exit code. After a whole run it is false.
+	Pending bool
+
+	Revision uint32 // the warehouse's, after the run; 0 for one that is not set up
+	Steps    int    // of the plan: all applied, or with PlanOnly none
+	Retyped  uint64 // rows written again with newer columns
+	Moved    uint64 // rows that left other_events for their table
+	Carried  uint64 // of both, those whose payload could not be read, and which stay as they are
+}
+
+// Run does everything: it returns when the warehouse is as the catalog says and no row is typed with older columns, or
+// with an error after which it may simply be run again.
+func (b *Backfill) Run(ctx context.Context) (Result, error) {
+	c, source, err := b.pull(ctx)
+	if err != nil {
+		return Result{}, fmt.Errorf("pull the catalog: %w", err)
+	}
+	state, err := schema.Inspect(ctx, b.cfg.ClickHouse, b.cfg.Database)
+	if err != nil {
+		return Result{}, fmt.Errorf("inspect database %s: %w", b.cfg.Database, err)
+	}
+	plan, err := schema.Diff(schema.Infer(c), state)
+	if err != nil {
+		return Result{}, err
+	}
+	w, work, err := b.load(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	b.printPlan(c, source, plan, w, work)
+	result := Result{Steps: len(plan.Steps)}
+	if w != nil {
+		result.Revision = w.Revision
+	}
+	if b.cfg.PlanOnly {
+		result.Pending = !plan.Empty() || !work.empty()
+		return result, nil
+	}
+	if err := b.apply(ctx, plan, c, source); err != nil {
+		return result, err
+	}
+	if err := b.settle(ctx, &result); err != nil {
+		return result, err
+	}
+	b.printResult(result)
+	return result, nil
+}
+
+// load reads the warehouse and what its rows wait for; nil where there is none yet.
+func (b *Backfill) load(ctx context.Context) (*schema.Warehouse, work, error) {
+	w, err := schema.Load(ctx, b.cfg.ClickHouse, b.cfg.Database)
+	if errors.Is(err, schema.ErrNotSetUp) {
+		return nil, work{}, nil
+	}
+	if err != nil {
+		return nil, work{}, err
+	}
+	todo, err := b.look(ctx, w)
+	return w, todo, err
+}
+
+func (b *Backfill) apply(ctx context.Context, plan *schema.Plan, c *schema.Catalog, source string) error {
+	began := time.Now()
+	revision, err := schema.Apply(ctx, b.cfg.ClickHouse, plan, b.cfg.Version, func(s schema.Step) {
+		b.cfg.Logger.Debug().Str("step", printable(s.Summary)).Msg("applying")
+	})
+	if err != nil {
+		return fmt.Errorf("apply the plan (run it again: what is done stays): %w", err)
+	}
+	if !plan.Empty() {
+		b.cfg.Logger.Info().Uint32("revision", revision).Int("steps", len(plan.Steps)).Dur("took", time.Since(began)).Msg("plan applied")
+	}
+	if err := schema.RecordPull(ctx, b.cfg.ClickHouse, b.cfg.Database, c, source, began); err != nil {
+		return fmt.Errorf("record the pull: %w", err)
+	}
+	return nil
+}
+
+// printPlan is for a reader. Everything that comes from a catalog goes through printable.
+func (b *Backfill) printPlan(c *schema.Catalog, source string, plan *schema.Plan, w *schema.Warehouse, todo work) {
+	var text strings.Builder
+	line := func(format string, args ...any) { text.WriteString(printable(fmt.Sprintf(format, args...)) + "\n") }
+	line("Catalog: %d event types, from %s", len(c.Events), source)
+	if plan.Empty() && todo.empty() {
+		line("Nothing to do: the database %s is as the catalog has it.", b.cfg.Database)
+	} else {
+		line("Plan for the database %s:", b.cfg.Database)
+	}
+	for _, s := range plan.Steps {
+		line("  %s", s.Summary)
+		if b.cfg.PlanOnly {
+			for sql := range strings.SplitSeq(s.Statement, "\n") {
+				line("      %s", sql)
+			}
+		}
+	}
+	for _, t := range todo.stale {
+		line("  * %s: type %d rows again, they were typed with columns older than revision %d", t.table.Name, t.rows, t.table.Revision)
+	}
+	for _, t := range todo.moves {
+		line("  * %s: move %d rows of %s into it", t.table.Name, t.rows, schema.OtherEvents)
+	}
+	findings := plan.Findings
+	if w != nil {
+		findings = append(findings, w.Warnings...)
+	}
+	if len(findings) > 0 {
+		line("Left as it is:")
+	}
+	seen := map[string]bool{}
+	for _, f := range findings {
+		if !seen[f] { // a plan and a warehouse may find the same
+			line("  ! %s", f)
+		}
+		seen[f] = true
+	}
+	b.print(text.String())
+}
+
+func (b *Backfill) printResult(r Result) {
+	text := fmt.Sprintf("Done: %s is at revision %d; %d rows typed again, %d moved out of %s.\n", b.cfg.Database, r.Revision, r.Retyped, r.Moved, schema.OtherEvents)
+	if r.Carried > 0 {
+		text += fmt.Sprintf("Of these, %d rows hold a payload that is no envelope, or another event's: their columns stay as they are.\n", r.Carried)
+	}
+	b.print(text)
+}
+
+// print writes to Out. A reader that has gone away does not stop the work.
+func (b *Backfill) print(text string) { _, _ = b.cfg.Out.Write([]byte(text)) }
+
+// printable replaces what would move a terminal's cursor: a catalog may hold escape sequences.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, s)
+}
