@@ -2,11 +2,17 @@ package local_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/leadhouse/leadhouse/deploy/local"
 )
@@ -80,5 +86,52 @@ func TestKfakeBounceKeepsLogAndOffsets(t *testing.T) {
 	}
 	if got := fmt.Sprint(consume(t, k.Brokers(), "events", "g", 1)); got != "[c]" {
 		t.Errorf("after: got %s, want [c]", got)
+	}
+}
+
+func TestKfakeInjectsFaults(t *testing.T) {
+	t.Parallel()
+	k, err := local.StartKfake(local.KfakeConfig{Nodes: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Stop()
+	if got := len(k.Brokers()); got != 3 {
+		t.Errorf("brokers: got %d, want 3", got)
+	}
+	if err := k.CreateTopic("events", 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	fault := k.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicasAfterAppend})
+	if err := produce(t, k.Brokers(), "events", "written, not acknowledged"); !errors.Is(err, kafka.NotEnoughReplicasAfterAppend) {
+		t.Errorf("produce: got %v, want the fault", err)
+	}
+	if err := produce(t, k.Brokers(), "events", "acknowledged"); err != nil {
+		t.Error(err)
+	}
+	if got := fault.Hits(); got != 1 {
+		t.Errorf("hits: got %d, want 1", got)
+	}
+	if got := len(consume(t, k.Brokers(), "events", "g", 2)); got != 2 {
+		t.Errorf("records: got %d, want 2", got)
+	}
+}
+
+func TestKfakeTakesAnotherPort(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	taken := l.Addr().(*net.TCPAddr).Port
+	var lines []string
+	k, err := local.StartKfake(local.KfakeConfig{Port: taken, Progress: func(line string) { lines = append(lines, line) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Stop()
+	if len(lines) != 1 || !strings.Contains(lines[0], fmt.Sprintf("port %d (Kafka) is taken", taken)) {
+		t.Errorf("progress: got %q", lines)
 	}
 }

@@ -99,23 +99,45 @@ func ignore(string) {}
 
 func TestFetchOnceAmongMany(t *testing.T) {
 	t.Parallel()
+	const others = 7
 	dir := filepath.Join(t.TempDir(), "cache", "engine")
-	var fetches atomic.Int32
-	var g sync.WaitGroup
-	for range 8 {
-		g.Go(func() {
-			err := fetchOnce(t.Context(), dir, ignore, func(_ context.Context, into string) error {
-				fetches.Add(1)
-				return os.WriteFile(filepath.Join(into, "file"), nil, 0o644)
-			})
-			if err != nil {
-				t.Error(err)
-			}
-			if _, err := os.Stat(filepath.Join(dir, "file")); err != nil {
-				t.Errorf("there, but not whole: %v", err)
-			}
+	var (
+		fetches atomic.Int32
+		began   = make(chan struct{}, 1+others)
+		settled = make(chan struct{}, 1+others) // one for each that waits for the first, or is done without having waited
+		release = make(chan struct{})
+		g       sync.WaitGroup
+	)
+	fetch := func() {
+		var once sync.Once
+		settle := func() { once.Do(func() { settled <- struct{}{} }) }
+		defer settle()
+		err := fetchOnce(t.Context(), dir, func(string) { settle() }, func(_ context.Context, into string) error {
+			fetches.Add(1)
+			began <- struct{}{}
+			<-release
+			return os.WriteFile(filepath.Join(into, "file"), nil, 0o644)
 		})
+		if err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "file")); err != nil {
+			t.Errorf("there, but not whole: %v", err)
+		}
 	}
+	g.Go(fetch)
+	<-began
+	for range others {
+		g.Go(fetch)
+	}
+	for range others {
+		select {
+		case <-settled:
+		case <-began:
+			t.Error("a second one fetches")
+		}
+	}
+	close(release)
 	g.Wait()
 	if got := fetches.Load(); got != 1 {
 		t.Errorf("fetches: got %d, want 1", got)
