@@ -122,13 +122,19 @@ func listen(t testing.TB) net.Listener {
 // start runs a server against k and waits until it is ready. What the test ends with, stop's check included, is a cleanup.
 func start(t testing.TB, k *local.Kfake, edit ...func(*ingest.Config)) *harness {
 	t.Helper()
-	h := launch(t, k, edit...)
+	return startWatched(t, k, nil, edit...)
+}
+
+// startWatched is start with a look at the handler's way to the JSON decoder.
+func startWatched(t testing.TB, k *local.Kfake, onDecoder func(), edit ...func(*ingest.Config)) *harness {
+	t.Helper()
+	h := launch(t, k, onDecoder, edit...)
 	h.until("ready", func() bool { return h.get(h.admin+"/readyz") == http.StatusOK })
 	return h
 }
 
-// launch is start without the wait.
-func launch(t testing.TB, k *local.Kfake, edit ...func(*ingest.Config)) *harness {
+// launch is startWatched without the wait.
+func launch(t testing.TB, k *local.Kfake, onDecoder func(), edit ...func(*ingest.Config)) *harness {
 	t.Helper()
 	cfg, transport := config(t, k.Brokers())
 	h := sender(t, k, "")
@@ -147,6 +153,9 @@ func launch(t testing.TB, k *local.Kfake, edit ...func(*ingest.Config)) *harness
 		t.Fatal(err)
 	}
 	h.server = server
+	if onDecoder != nil {
+		server.OnDecoder(onDecoder)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	h.stop = cancel
 	go func() { h.done <- server.Run(ctx) }()
