@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/rs/zerolog"
@@ -27,6 +28,9 @@ type command struct {
 
 	// refuse says that the configuration has problems. nil: as a list on stderr, with exitUsage.
 	refuse func(problems []error) error
+
+	// jobs are commands that this one holds, which the --config file is read for in place of all.
+	jobs []*command
 
 	configFile, logLevel, logFormat string
 }
@@ -77,7 +81,7 @@ func (c *command) action(cc *cli.Context, all []*command) error {
 	warnings, problems := c.read(all)
 	log := newLogger(os.Stderr, c.logLevel, c.logFormat).With().Str("command", c.name).Logger()
 	run, err := c.prepare(log)
-	problems = append(problems, c.settings.rename(c.name, err)...)
+	problems = distinct(append(problems, c.settings.rename(c.name, err)...))
 	if len(problems) > 0 {
 		return c.report(problems)
 	}
@@ -93,6 +97,9 @@ func (c *command) action(cc *cli.Context, all []*command) error {
 func (c *command) read(all []*command) (warnings []string, problems []error) {
 	// The path of the file comes first. Reading it here and again with the others changes nothing.
 	c.settings.named("config").read() //nolint:errcheck // what is wrong with it is found below
+	if c.jobs != nil {
+		all = append(slices.Clone(c.jobs), c)
+	}
 	if c.configFile != "" {
 		problems = readConfigFile(c.configFile, all)
 	}
@@ -105,6 +112,18 @@ func (c *command) report(problems []error) error {
 		return c.refuse(problems)
 	}
 	return misuse("leadhouse "+c.name, listProblems(problems))
+}
+
+// distinct drops what has been said: two jobs that check holds may find the same, as may two settings that share a file.
+func distinct(problems []error) (once []error) {
+	seen := map[string]bool{}
+	for _, p := range problems {
+		if !seen[p.Error()] {
+			seen[p.Error()] = true
+			once = append(once, p)
+		}
+	}
+	return once
 }
 
 func listProblems(problems []error) string {

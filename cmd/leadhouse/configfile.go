@@ -106,7 +106,7 @@ func (p pair) apply(all []*command) error {
 	text, err := p.text(targets[0])
 	if err != nil {
 		for _, s := range targets {
-			s.spoil()
+			s.bad = true
 		}
 		return fmt.Errorf("%s: %w", p.place, err)
 	}
@@ -156,8 +156,10 @@ func typeName(n *yaml.Node) string {
 	switch n.ShortTag() {
 	case yamlText:
 		return "text"
-	case yamlNumber, "!!float":
+	case yamlNumber:
 		return "a number"
+	case "!!float":
+		return "a fraction"
 	case yamlSwitch:
 		return "a true or false"
 	case yamlNothing:

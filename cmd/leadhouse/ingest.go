@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"fmt"
 
 	"github.com/rs/zerolog"
 
@@ -210,13 +212,24 @@ func (j *ingestJob) takeSecrets(content string) (err error) {
 	return err
 }
 
+// checkCertificate reads the listener's certificate once, so that what is wrong with it is said with everything else.
+func (j *ingestJob) checkCertificate() error {
+	if j.cfg.TLSCertFile == "" || j.cfg.TLSKeyFile == "" {
+		return nil
+	}
+	if _, err := tls.LoadX509KeyPair(j.cfg.TLSCertFile, j.cfg.TLSKeyFile); err != nil {
+		return fmt.Errorf("TLSCertFile, TLSKeyFile: %w", err)
+	}
+	return nil
+}
+
 func (j *ingestJob) prepare(log zerolog.Logger) (func(context.Context) error, error) {
 	transport, kafkaErr := j.kafka.transport("leadhouse-ingest", j.cfg.Topic.Name)
 	j.cfg.Brokers, j.cfg.Transport = j.kafka.brokers, transport
 	j.cfg.Registry = newRegistry()
 	j.cfg.Logger = log
 	server, err := ingest.New(j.cfg)
-	if err = errors.Join(kafkaErr, err); err != nil {
+	if err = errors.Join(kafkaErr, j.checkCertificate(), err); err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context) error {

@@ -20,11 +20,15 @@ func newLogger(w *os.File, level, format string) zerolog.Logger {
 	if err != nil {
 		least = zerolog.InfoLevel
 	}
-	var out io.Writer = w
-	if isConsole(w, format) {
-		out = zerolog.ConsoleWriter{Out: w, NoColor: !isTerminal(w) || os.Getenv("NO_COLOR") != "", TimeFormat: "15:04:05.000"}
+	return zerolog.New(logWriter(w, w, format)).Level(least).With().Timestamp().Logger()
+}
+
+// logWriter writes log lines through w to the file behind it.
+func logWriter(w io.Writer, file *os.File, format string) io.Writer {
+	if !isConsole(file, format) {
+		return w
 	}
-	return zerolog.New(out).Level(least).With().Timestamp().Logger()
+	return zerolog.ConsoleWriter{Out: w, NoColor: !isTerminal(file) || os.Getenv("NO_COLOR") != "", TimeFormat: "15:04:05.000"}
 }
 
 func isConsole(w *os.File, format string) bool {

@@ -35,7 +35,7 @@ func (s *setting) readSecret() (warnings []string, err error) {
 	case s.bad:
 		return nil, nil
 	case direct != "" && s.source.level == fromVariable:
-		s.spoil()
+		s.bad = true
 		return nil, fmt.Errorf("%s and %s are both set: which one counts? Unset the other", s.secret.variable(), s.variable())
 	case direct != "" && s.source.level < fromVariable:
 		s.source = source{fromVariable, s.secret.variable()}
@@ -50,7 +50,7 @@ func (s *setting) readSecret() (warnings []string, err error) {
 	}
 	content, warnings, err := readSecretFile(path)
 	if err != nil {
-		s.spoil()
+		s.bad = true
 		return nil, fmt.Errorf("%s: %w", s.where(), err)
 	}
 	for i := range warnings {
@@ -62,7 +62,7 @@ func (s *setting) readSecret() (warnings []string, err error) {
 func (s *setting) takeSecret(text string) error {
 	s.secret.found = true
 	if err := s.secret.use(text); err != nil {
-		s.spoil()
+		s.bad = true
 		return fmt.Errorf("%s: %w", s.where(), err)
 	}
 	return nil

@@ -30,7 +30,6 @@ type setting struct {
 	isFile   bool     // its value is a path that is read at start
 	noFile   bool     // it cannot stand in the --config file
 	hidden   bool     // -h leaves it out
-	twins    settings // the same setting of other jobs, which get what it gets: see check
 	secret   *secret  // the value is a file with a secret, or a variable has the secret itself
 	given    []string // what stood on the command line
 	source   source   // where the value in force is from
@@ -84,23 +83,12 @@ func (s *setting) wanted() string {
 
 // set reads a text from one place. Places are read from the weakest to the strongest, so the last one stays.
 func (s *setting) set(text string, from source) error {
-	for _, twin := range s.twins {
-		_ = twin.set(text, from) // it reads alike: one error stands for all
-	}
 	if err := s.value.parse(text); err != nil {
 		s.bad = true
 		return fmt.Errorf("%s: %w", from.place, err)
 	}
 	s.source = from
 	return nil
-}
-
-// spoil notes that a problem of the setting has been reported.
-func (s *setting) spoil() {
-	s.bad = true
-	for _, twin := range s.twins {
-		twin.spoil()
-	}
 }
 
 // The rest makes it a cli.Flag, with what -h and completion ask of one.

@@ -45,7 +45,7 @@ func (ss settings) read() (warnings []string, errs []error) {
 			errs = append(errs, s.checkFile())
 		}
 		if s.required && !s.bad && !s.present() {
-			s.spoil()
+			s.bad = true
 			errs = append(errs, fmt.Errorf("%s is required: %s", s.where(), s.wanted()))
 		}
 	}
@@ -71,7 +71,7 @@ func (s *setting) checkFile() error {
 		err = f.Close()
 	}
 	if err != nil {
-		s.spoil()
+		s.bad = true
 		return fmt.Errorf("%s: %w", s.where(), err)
 	}
 	return nil

@@ -94,7 +94,7 @@ func (j *sinkJob) batchSettings() settings {
 		},
 		{
 			name: "schema-reload-interval", group: group, field: "ReloadInterval", value: duration(&c.ReloadInterval),
-			usage: "How often the sink looks which columns exist. backfill waits for it: give both the same.",
+			usage: "How often the sink looks which columns exist. backfill --settle-for must be longer than two of these.",
 		},
 	}
 }

@@ -1,0 +1,4 @@
+package main
+
+// Main is what the binary runs.
+var Main = main
