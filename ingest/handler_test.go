@@ -113,6 +113,9 @@ func readAnswer(c net.Conn) answer {
 	}
 	defer response.Body.Close()
 	body, _ := io.ReadAll(response.Body)
+	if response.Close { // ReadResponse takes the header line away
+		response.Header.Set("Connection", "close")
+	}
 	return answer{response.StatusCode, string(body), response.Header}
 }
 
