@@ -104,8 +104,8 @@ func (c *kafkaCheck) lookAtTopic(ctx context.Context, meta *kafka.MetadataRespon
 	const what = "kafka topic"
 	i := slices.IndexFunc(meta.Topics, func(t kafka.Topic) bool { return t.Name == c.topic })
 	if i < 0 || errors.Is(meta.Topics[i].Error, kafka.UnknownTopicOrPartition) {
-		c.report.bad(what, "there is no topic "+c.topic, "Start ingest with --kafka-create-topic, or create it: kafka-topics.sh --create --topic "+c.topic+
-			" --partitions 6 --replication-factor 3 --config cleanup.policy=delete --config min.insync.replicas=2 --config retention.ms=1209600000")
+		c.report.bad(what, "there is no topic "+c.topic, fmt.Sprintf("Start ingest with --kafka-create-topic, or create it: kafka-topics.sh --create --topic %s --partitions 6 --replication-factor 3 --config cleanup.policy=delete --config min.insync.replicas=2 --config retention.ms=1209600000 --config max.message.bytes=%d",
+			c.topic, c.maxBody+recordOverhead))
 		return nil
 	}
 	topic := meta.Topics[i]
