@@ -106,6 +106,8 @@ func (t *topic) open(ctx context.Context, patience time.Duration) (facts, error)
 // refusal is a verdict on the topic: no waiting changes it.
 type refusal struct{ error }
 
+func (r refusal) Unwrap() error { return r.error }
+
 func final(err error) bool {
 	_, verdict := errors.AsType[refusal](err)
 	return verdict || misconfigured(err)
