@@ -162,6 +162,9 @@ func (a *Apache) openOnPorts(ctx context.Context) (err error) {
 // Brokers are the addresses to bootstrap from, in plaintext.
 func (a *Apache) Brokers() []string { return []string{loopback(a.port)} }
 
+// Version is Kafka's.
+func (a *Apache) Version() string { return kafkaVersion }
+
 // Dir is where the data is.
 func (a *Apache) Dir() string { return a.cfg.Dir }
 
@@ -178,7 +181,7 @@ func (a *Apache) PID() int {
 	return a.child.pid()
 }
 
-// CreateTopic makes a topic. configs are Kafka's topic configs, nil for none.
+// CreateTopic makes a topic and returns when it can be produced to. configs are Kafka's topic configs, nil for none.
 func (a *Apache) CreateTopic(name string, partitions int, configs map[string]string) error {
 	topic := kafka.TopicConfig{Topic: name, NumPartitions: partitions, ReplicationFactor: 1}
 	for k, v := range configs {
@@ -190,10 +193,35 @@ func (a *Apache) CreateTopic(name string, partitions int, configs map[string]str
 	if err == nil {
 		err = resp.Errors[name]
 	}
+	if err == nil {
+		err = a.awaitLeaders(ctx, name, partitions)
+	}
 	if err != nil {
 		return fmt.Errorf("create topic %s: %w", name, err)
 	}
 	return nil
+}
+
+// awaitLeaders returns when the broker leads a topic's partitions. The controller has a topic, and metadata name its leaders, a moment before the broker knows: a produce in between is refused with NotLeaderForPartition. ListOffsets is answered by the leader itself.
+func (a *Apache) awaitLeaders(ctx context.Context, topic string, partitions int) error {
+	req := &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{}}
+	for p := range partitions {
+		req.Topics[topic] = append(req.Topics[topic], kafka.LastOffsetOf(p))
+	}
+	for {
+		resp, err := a.client().ListOffsets(ctx, req)
+		if err == nil {
+			for _, p := range resp.Topics[topic] {
+				err = errors.Join(err, p.Error)
+			}
+		}
+		if err == nil && len(resp.Topics[topic]) == partitions {
+			return nil
+		}
+		if wait(ctx, 20*time.Millisecond) != nil {
+			return errors.Join(ctx.Err(), err)
+		}
+	}
 }
 
 // Restart starts the broker on the same data and ports, after killing it if it runs, and returns when it answers.

@@ -9,14 +9,10 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
-
-// startTimeout bounds one start. It takes 0.1 s on a warm disk; a data directory with thousands of parts on a busy machine takes seconds.
-const startTimeout = 60 * time.Second
 
 // ClickHouseConfig says how the embedded server runs. Its zero value is a server on free ports with temporary data.
 type ClickHouseConfig struct {

@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// startTimeout bounds one start of an engine. ClickHouse takes 0.1 s and Kafka 2 s, but Kafka took 32 s where two cores were busy with much else.
+const startTimeout = 2 * time.Minute
+
 // A process is a child that cannot outlive this one, not even after a kill -9 of it: see bind.
 type process struct {
 	cmd   *exec.Cmd

@@ -59,6 +59,12 @@ func (p *Program) ExitCode() int {
 	return p.process.cmd.ProcessState.ExitCode()
 }
 
+// State says how it ended and what it used: its CPU time, for one. It waits for the end.
+func (p *Program) State() *os.ProcessState {
+	<-p.process.gone
+	return p.process.cmd.ProcessState
+}
+
 // Stop asks it to end (SIGTERM), makes it end when it takes too long, and returns when it is gone.
 func (p *Program) Stop() { p.process.stop() }
 
