@@ -14,6 +14,7 @@ import (
 
 const (
 	maxColumns   = 500 // typed columns a table: ClickHouse keeps a file and a buffer for each in every part
+	maxTables    = 100 // event tables: each is an INSERT of its own in every flush of a sink, and a branch of the view events
 	maxPathDepth = 4   // typed leaves this deep in data; below, values are JSON text in their parent's map
 )
 
@@ -59,6 +60,10 @@ func Infer(c *Catalog) *Model {
 			continue
 		}
 		t := tables[name]
+		if t == nil && len(m.Tables) == maxTables {
+			m.find("%.80q: the catalog has %d entities already: its events go to %s", e.Type, maxTables, OtherEvents)
+			continue
+		}
 		if t == nil {
 			t = newInferring(name, entity)
 			tables[name] = t

@@ -19,6 +19,10 @@ const eventsColumns = "event_id, event_type, occurred_at, payload, _received_at,
 // eventsView unites the event tables, each event once. While backfill moves rows out of other_events into a new table,
 // they stand in both: the table wins. The inner IN keeps that cheap: it looks up only IDs of types whose entity has a
 // table, which after the move are none, by the tables' primary key.
+//
+// **other_events stands first**: ClickHouse takes its snapshots of the tables one after the other, though only one of
+// each (enable_shared_storage_snapshot_in_query, on since 25.12). The other way round, a row that is inserted into its
+// table after the table's snapshot and deleted from other_events before other_events' is in neither (seen).
 func eventsView(database string, tables []*Table) viewDef {
 	var parts, entities, moved []string
 	for _, t := range tables {
@@ -38,7 +42,7 @@ func eventsView(database string, tables []*Table) viewDef {
 	return viewDef{
 		name:    "events",
 		comment: "every Leadron event once, of all types, with its envelope and payload; times are UTC",
-		query:   strings.Join(append(parts, other), "\nUNION ALL\n"),
+		query:   strings.Join(append([]string{other}, parts...), "\nUNION ALL\n"),
 	}
 }
 
