@@ -1,6 +1,8 @@
 package schema
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -188,7 +190,10 @@ func (m *Model) column(t *inferring, eventType string, path []string, kind Kind,
 	t.taken[name] = true
 	t.bySource[source] = len(t.Columns)
 	t.seenIn[source] = []string{eventType}
-	t.example[source] = string(v.raw)
+	var example bytes.Buffer // without white space: a catalog laid out another way is no change
+	if json.Compact(&example, v.raw) == nil {
+		t.example[source] = example.String()
+	}
 	t.Columns = append(t.Columns, c)
 }
 

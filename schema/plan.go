@@ -127,7 +127,11 @@ func (p *Plan) createEventTable(r *recorded, want *Table) {
 	for _, c := range want.Columns {
 		changes = append(changes, c.change(want.Name))
 	}
-	p.step(fmt.Sprintf("+ table %s, %d typed columns: %s", want.Name, len(want.Columns), names(want.Columns)), statement, changes[0])
+	summary := fmt.Sprintf("+ table %s, %d typed columns", want.Name, len(want.Columns))
+	if len(want.Columns) > 0 {
+		summary += ": " + names(want.Columns)
+	}
+	p.step(summary, statement, changes[0])
 	p.Steps[len(p.Steps)-1].changes = append(p.Steps[len(p.Steps)-1].changes, changes[1:]...)
 }
 

@@ -69,6 +69,13 @@ func TestTheSchemaFollowsTheCatalog(t *testing.T) {
 	}
 }
 
+func TestALayoutOfTheCatalogIsNoChange(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.evolve(catalog(t, "lead.seen", `{"changes":{"status":"won"},"tags":["a","b"]}`))
+	d.wantNothingToDo(catalog(t, "lead.seen", "{\n  \"changes\": {\n    \"status\": \"won\"\n  },\n  \"tags\": [ \"a\", \"b\" ]\n}"))
+}
+
 func TestACommentAloneMakesNoRowStale(t *testing.T) {
 	t.Parallel()
 	d := open(t)
