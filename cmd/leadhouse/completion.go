@@ -20,13 +20,12 @@ func (c *command) complete(cc *cli.Context) {
 	if len(os.Args) > 2 {
 		last = os.Args[len(os.Args)-2]
 	}
-	if found := c.settings.named(strings.TrimPrefix(last, "--")); strings.HasPrefix(last, "--") && len(found) > 0 {
+	found := c.settings.named(strings.TrimPrefix(last, "--"))
+	if strings.HasPrefix(last, "--") && len(found) > 0 && !found[0].value.isToggle() {
 		for _, word := range found[0].value.words {
 			fmt.Fprintln(cc.App.Writer, word)
 		}
-		if !found[0].value.isToggle() {
-			return // nothing printed: the shell then offers files
-		}
+		return // when nothing is printed, the shell offers files
 	}
 	cli.DefaultCompleteWithFlags(cc.Command)(cc)
 }

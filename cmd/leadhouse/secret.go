@@ -34,10 +34,11 @@ func (s *setting) readSecret() (warnings []string, err error) {
 	switch {
 	case s.bad:
 		return nil, nil
-	case direct != "" && s.source.level == fromVariable:
+	case s.source.level == fromFlag: // wins over both variables
+	case direct != "" && os.Getenv(s.variable()) != "":
 		s.bad = true
 		return nil, fmt.Errorf("%s and %s are both set: which one counts? Unset the other", s.secret.variable(), s.variable())
-	case direct != "" && s.source.level < fromVariable:
+	case direct != "":
 		s.source = source{fromVariable, s.secret.variable()}
 		if err := s.value.parse(""); err != nil { // the file is not read, not even later
 			return nil, err
