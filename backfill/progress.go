@@ -90,13 +90,14 @@ func (b *Bars) Start(what string, total uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.pool = mpb.New(mpb.WithOutput(b.out), mpb.WithAutoRefresh())
-	b.bar = b.pool.AddBar(int64(min(total, math.MaxInt64)),
+	b.bar = b.pool.AddBar(0, // without a total, since a bar that reaches its total is over: this one's is an estimate
 		mpb.PrependDecorators(decor.Name(what+" ")),
 		mpb.AppendDecorators(
 			decor.Any(func(s decor.Statistics) string { return fmt.Sprintf("%d of %d rows", s.Current, s.Total) }),
 			decor.AverageSpeed(0, ", %.0f/s"),
 			decor.AverageETA(decor.ET_STYLE_GO, decor.WCSyncSpace),
 		))
+	b.bar.SetTotal(int64(min(total, math.MaxInt64)), false)
 }
 
 // Add is part of progress.

@@ -33,7 +33,7 @@ func (b *Backfill) pull(ctx context.Context) (c *schema.Catalog, source string, 
 	default:
 		source = b.cfg.Catalog
 		if body, err = readFile(source); err != nil {
-			return nil, "", fmt.Errorf("catalog file: %w", err)
+			return nil, "", err
 		}
 	}
 	if c, err = schema.DecodeCatalog(body); err != nil {
@@ -48,7 +48,11 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return readBounded(f)
+	body, err := readBounded(f)
+	if err != nil {
+		return nil, fmt.Errorf("catalog %s: %w", path, err)
+	}
+	return body, nil
 }
 
 var errTooLarge = errors.New("larger than 8 MiB, which no catalog is")

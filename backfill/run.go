@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -116,20 +117,31 @@ func (b *Backfill) printPlan(c *schema.Catalog, source string, plan *schema.Plan
 		line("  * %s: move %d rows of %s into it", t.table.Name, t.rows, schema.OtherEvents)
 	}
 	findings := plan.Findings
-	if w != nil {
-		findings = append(findings, w.Warnings...)
+	for _, f := range warnings(w) {
+		if !slices.Contains(findings, f) { // a plan may have found the same
+			findings = append(findings, f)
+		}
 	}
 	if len(findings) > 0 {
 		line("Left as it is:")
 	}
-	seen := map[string]bool{}
-	for _, f := range findings {
-		if !seen[f] { // a plan and a warehouse may find the same
-			line("  ! %s", f)
-		}
-		seen[f] = true
+	for _, f := range findings[:min(len(findings), maxFindings)] {
+		line("  ! %s", f)
+	}
+	if more := len(findings) - maxFindings; more > 0 {
+		line("  ! and %d more like these", more)
 	}
 	b.print(text.String())
+}
+
+// maxFindings are printed: a warehouse's are a handful, a hostile catalog's tens of thousands.
+const maxFindings = 100
+
+func warnings(w *schema.Warehouse) []string {
+	if w == nil {
+		return nil
+	}
+	return w.Warnings
 }
 
 func (b *Backfill) printResult(r Result) {
