@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"net"
+	"strconv"
+	"strings"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"github.com/leadhouse/leadhouse/deploy/local"
+	"github.com/leadhouse/leadhouse/schema"
+)
+
+// stack is everything that runs: the engines, the stand-in for Leadron, and leadhouse.
+type stack struct {
+	*engines
+	*leadhouse
+	leadron *local.Leadron
+
+	apiKey, secret                     string // for this run alone
+	ingestAddr, ingestAdmin, sinkAdmin string
+	ingest, sink                       *service
+	warehouse                          warehouse
+}
+
+// secretID is what the secret is called in metrics and record headers.
+const secretID = "demo"
+
+// How fresh the schema is. The sink looks for new columns every second instead of every five, and backfill is sure after
+// five seconds without a row of the old kind, instead of thirty: a minute is all the story has.
+const (
+	schemaReload = "1s"
+	settleFor    = "5s" // longer than two reloads and a batch's age
+)
+
+// startStack starts engines and stand-in. leadhouse's processes start in the story.
+func startStack(ctx context.Context, cfg config, fail func(error), tell func(string)) (s *stack, err error) {
+	s = &stack{
+		leadhouse: &leadhouse{binary: cfg.leadhouse, logDir: cfg.workDir, fail: fail},
+		apiKey:    "ldr_sandbox_sk_" + rand.Text()[:20], secret: rand.Text(),
+	}
+	defer func() {
+		if err != nil {
+			s.stop()
+		}
+	}()
+	if s.engines, err = startEngines(ctx, cfg, tell); err != nil {
+		return s, err
+	}
+	s.leadron, err = local.StartLeadron(local.LeadronConfig{
+		Catalog: schema.BuiltinCatalog(), APIKeys: []string{s.apiKey}, Port: cfg.ports.leadron, Progress: tell,
+	})
+	if err != nil {
+		return s, err
+	}
+	return s, s.choosePorts(cfg.ports, tell)
+}
+
+func (s *stack) choosePorts(want ports, tell func(string)) error {
+	for _, p := range []struct {
+		addr *string
+		want int
+		what string
+	}{
+		{&s.ingestAddr, want.ingest, "ingest"},
+		{&s.ingestAdmin, want.ingestAdmin, "ingest, admin"},
+		{&s.sinkAdmin, want.sinkAdmin, "sink, admin"},
+	} {
+		port, err := local.Port(p.want, p.what, tell)
+		if err != nil {
+			return err
+		}
+		*p.addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	}
+	return nil
+}
+
+// backfill runs leadhouse backfill and returns what it printed.
+func (s *stack) backfill(ctx context.Context) (string, error) {
+	secrets := append(s.clickhouseSecrets(), "LEADHOUSE_LEADRON_API_KEY="+s.apiKey)
+	return s.run(ctx, "backfill", secrets, append(s.clickhouseArgs(),
+		"--leadron-api-url", s.leadron.URL(), "--settle-for", settleFor)...)
+}
+
+// open connects to the database that backfill has made.
+func (s *stack) open() error {
+	conn, err := clickhouse.Open(&clickhouse.Options{
+		Addr: []string{s.clickhouse},
+		Auth: clickhouse.Auth{Username: s.username, Password: s.password, Database: s.database},
+	})
+	s.warehouse = warehouse{conn}
+	return wrap("open the warehouse", err)
+}
+
+// startPipeline starts ingest, which creates the topic, and then sink.
+func (s *stack) startPipeline(ctx context.Context) (err error) {
+	s.ingest, err = s.start("ingest", []string{"LEADHOUSE_WEBHOOK_SECRETS=" + secretID + "=" + s.secret},
+		"--listen", s.ingestAddr, "--admin-addr", s.ingestAdmin,
+		"--kafka-brokers", strings.Join(s.brokers, ","), "--kafka-topic", s.topic, "--kafka-create-topic",
+		"--drain-delay", "0s") // no load balancer has to look elsewhere first
+	if err != nil {
+		return err
+	}
+	if err := ready(ctx, "ingest", s.ingestAdmin); err != nil {
+		return err
+	}
+	s.sink, err = s.start("sink", s.clickhouseSecrets(), append(s.clickhouseArgs(),
+		"--kafka-brokers", strings.Join(s.brokers, ","), "--kafka-topic", s.topic, "--kafka-group", s.group,
+		"--admin-addr", s.sinkAdmin, "--schema-reload-interval", schemaReload)...)
+	if err != nil {
+		return err
+	}
+	return ready(ctx, "sink", s.sinkAdmin)
+}
+
+func (s *stack) clickhouseArgs() []string {
+	return []string{"--clickhouse-addr", s.clickhouse, "--clickhouse-username", s.username, "--clickhouse-database", s.database}
+}
+
+func (s *stack) clickhouseSecrets() []string {
+	if s.password == "" {
+		return nil
+	}
+	return []string{"LEADHOUSE_CLICKHOUSE_PASSWORD=" + s.password}
+}
+
+// webhooks is where Leadron posts deliveries.
+func (s *stack) webhooks() string { return "http://" + s.ingestAddr + "/webhooks/leadron" }
+
+// stop ends everything, the source first. It may be called on a stack that did not start.
+func (s *stack) stop() {
+	s.ingest.stop()
+	s.sink.stop()
+	if s.leadron != nil {
+		s.leadron.Stop()
+	}
+	if s.warehouse.conn != nil {
+		_ = s.warehouse.conn.Close()
+	}
+	if s.engines != nil {
+		s.engines.stop()
+	}
+}
+
+// clickhouseVersion is what the server says.
+func (s *stack) clickhouseVersion(ctx context.Context) (version string, err error) {
+	err = s.conn.QueryRow(ctx, "SELECT version()").Scan(&version)
+	return version, wrap("ask ClickHouse's version", err)
+}
