@@ -113,7 +113,7 @@ func (b *batch) take(f fetched, now time.Time) (rest fetched, more bool) {
 
 // typeRecord gives a record its row and its entry in the ledger.
 func (b *batch) typeRecord(partition int32, r *record, now time.Time) {
-	at := schema.Record{Epoch: topicEpoch, Partition: partition, Offset: r.offset, ReceivedAt: r.receivedAt, LoadedAt: now}
+	at := schema.Record{Epoch: topicEpoch, Partition: partition, Offset: r.offset, ReceivedAt: r.receivedAt(), LoadedAt: now}
 	event, err := b.decoder.Decode(r.value)
 	if err != nil {
 		b.bury(partition, r, refusal(err), at)
@@ -140,11 +140,8 @@ func (b *batch) typeEvent(partition int32, r *record, event *schema.Event, at sc
 
 // bury makes a dead letter of a record that is no event: **with its bytes, key, headers and the reason.**
 func (b *batch) bury(partition int32, r *record, why *schema.Refusal, at schema.Record) {
-	headers := make([]schema.Header, len(r.headers))
-	for i, h := range r.headers {
-		headers[i] = schema.Header{Name: h.Key, Value: h.Value}
-	}
-	b.deadLetters.block.(*schema.DeadLetterBlock).Append(r.key, r.value, headers, why.Reason, why.Detail, at)
+	key, headers := r.unpack()
+	b.deadLetters.block.(*schema.DeadLetterBlock).Append(key, r.value, headers, why.Reason, why.Detail, at)
 	b.deadLetters.token.row(partition, r, "")
 	b.deliveries.block.(*schema.DeliveryBlock).Append("", r.value, at, schema.DeadLettered)
 	b.deliveries.token.row(partition, r, "")
@@ -168,7 +165,7 @@ func (b *batch) retype(w *schema.Warehouse, now time.Time) {
 				continue // it was an event the first time, and Decode knows no warehouse
 			}
 			b.typeEvent(f.partition, r, event, schema.Record{
-				Epoch: topicEpoch, Partition: f.partition, Offset: r.offset, ReceivedAt: r.receivedAt, LoadedAt: now,
+				Epoch: topicEpoch, Partition: f.partition, Offset: r.offset, ReceivedAt: r.receivedAt(), LoadedAt: now,
 			})
 		}
 	}

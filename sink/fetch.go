@@ -14,27 +14,9 @@ import (
 // How much one fetch asks for.
 const (
 	fetchWait  = 500 * time.Millisecond // Kafka's wait for the first byte at the end of the log: two requests a second when idle
-	fetchMost  = 4 << 20                // every partition may hold one fetch while it waits for room in the batch
+	fetchMost  = 2 << 20                // some thousand records; every partition may hold one fetch, and asking more often costs nothing measurable
 	fetchLeast = 64 << 10               // a partition's share never falls below this, however many partitions there are
 )
-
-// record is one Kafka record as the sink keeps it until its batch is committed.
-type record struct {
-	key, value []byte
-	headers    []kafka.Header
-	offset     int64
-	receivedAt time.Time
-	in         *insertion // where its row is; nil for a dead letter
-}
-
-// size is what a record counts for against BatchBytes.
-func (r *record) size() int {
-	n := len(r.key) + len(r.value)
-	for i := range r.headers {
-		n += len(r.headers[i].Key) + len(r.headers[i].Value)
-	}
-	return n
-}
 
 // fetched is what one fetch brought: the records in its span, in order. An offset in the span without a record never was
 // one for us: a transaction's control record, or what compaction took.
@@ -58,7 +40,8 @@ type fetcher struct {
 	barren    int   // fetches in a row that brought nothing, though the log goes on
 	retryMax  time.Duration
 	health    *health
-	guess     int // records in the last fetch, to size the next
+	guess     int   // records in the last fetch, to size the next
+	small     arena // for keys and headers
 }
 
 // errBrokenBatch stands for a panic of kafka-go's over a record batch that compaction has emptied.
@@ -189,7 +172,7 @@ func (f *fetcher) fetch(conn *kafka.Conn) (got fetched, high int64, err error) {
 		if isControl(m) {
 			continue
 		}
-		got.records = append(got.records, newRecord(m))
+		got.records = append(got.records, newRecord(&m, &f.small))
 		size += got.records[len(got.records)-1].size()
 	}
 	cut := err == nil
@@ -215,21 +198,6 @@ func (f *fetcher) adapt(cut bool, size, records int) {
 		f.ask = min(f.ask*2, fetchMost)
 	}
 	f.guess = records + records/8
-}
-
-// The record times that can be written: from the epoch on, up to where clickhouse-go's nanoseconds overflow and the years
-// silently wrap around (seen: 2299 became 1715). A producer other than ingest may have written any; none at all is
-// kafka-go's zero time, and year 1 makes ClickHouse refuse the whole block.
-var firstTime, lastTime = time.Unix(0, 0).UTC(), time.Date(2261, 12, 31, 23, 59, 59, 0, time.UTC)
-
-func newRecord(m kafka.Message) record {
-	r := record{key: m.Key, value: m.Value, headers: m.Headers, offset: m.Offset, receivedAt: m.Time}
-	if m.Time.Before(firstTime) {
-		r.receivedAt = firstTime
-	} else if m.Time.After(lastTime) {
-		r.receivedAt = lastTime
-	}
-	return r
 }
 
 // isControl tells a transaction's marker, which Conn returns like a message: the key is a version and a type (0 abort,
@@ -274,7 +242,7 @@ func (f *fetcher) sidestep(ctx context.Context, out chan<- fetched) error {
 		if err != nil {
 			return fmt.Errorf("fetch around a broken batch: %w", err)
 		}
-		if err := got.read(response.Records); err != nil {
+		if err := got.read(response.Records, &f.small); err != nil {
 			return fmt.Errorf("read around a broken batch: %w", err)
 		}
 		if len(got.records) == 0 {
@@ -293,7 +261,7 @@ func (f *fetcher) sidestep(ctx context.Context, out chan<- fetched) error {
 }
 
 // read adds the records that kafka.Client has fetched.
-func (got *fetched) read(from kafka.RecordReader) error {
+func (got *fetched) read(from kafka.RecordReader, small *arena) error {
 	for {
 		m, err := readRecord(from)
 		if errors.Is(err, io.EOF) {
@@ -304,7 +272,7 @@ func (got *fetched) read(from kafka.RecordReader) error {
 		}
 		if m.Offset >= got.next {
 			got.next = m.Offset + 1
-			got.records = append(got.records, newRecord(m))
+			got.records = append(got.records, newRecord(&m, small))
 		}
 	}
 }

@@ -68,7 +68,7 @@ func newMetrics(to prometheus.Registerer) (*metrics, error) {
 func (m *metrics) visible(b *batch, now time.Time) {
 	for _, f := range b.fetched {
 		for i := range f.records {
-			m.visibleAfter.Observe(max(now.Sub(f.records[i].receivedAt).Seconds(), 0))
+			m.visibleAfter.Observe(max(float64(now.UnixMilli()-f.records[i].received)/1000, 0))
 		}
 	}
 }

@@ -1,12 +1,10 @@
 package sink
 
 import (
-	"bufio"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"hash"
-	"io"
 )
 
 // token makes a block's insert_deduplication_token: a hash over the table, the revision its rows are typed with, and of
@@ -19,17 +17,15 @@ import (
 // ALTER … DELETE). Nothing is lost by it: a token is for the retries of one process.
 type token struct {
 	sum hash.Hash
-	w   *bufio.Writer // feeds sum 4 KiB at a time: a row is only some 50 bytes
-	buf []byte
+	buf []byte // bytes on their way into sum, which takes a few KiB at a time with less ado than a row's 50
 }
 
 func (t *token) begin(salt, topic, table string, revision uint32) {
 	if t.sum == nil {
 		t.sum = sha256.New()
-		t.w = bufio.NewWriter(t.sum)
 	}
 	t.sum.Reset()
-	t.w.Reset(t.sum)
+	t.buf = t.buf[:0]
 	t.text(salt)
 	t.text(topic)
 	t.text(table)
@@ -39,23 +35,28 @@ func (t *token) begin(salt, topic, table string, revision uint32) {
 func (t *token) row(partition int32, r *record, eventID string) {
 	t.number(int64(partition))
 	t.number(r.offset)
-	t.number(r.receivedAt.UnixMilli())
+	t.number(r.received)
 	t.text(eventID)
+	if len(t.buf) > 4<<10 {
+		t.drain()
+	}
 }
 
 // text writes its length too, so that no two sequences of fields look the same.
 func (t *token) text(s string) {
 	t.number(int64(len(s)))
-	_, _ = io.WriteString(t.w, s) // a hash's Write never fails
+	t.buf = append(t.buf, s...)
 }
 
-func (t *token) number(n int64) {
-	t.buf = binary.LittleEndian.AppendUint64(t.buf[:0], uint64(n))
-	_, _ = t.w.Write(t.buf)
+func (t *token) number(n int64) { t.buf = binary.LittleEndian.AppendUint64(t.buf, uint64(n)) }
+
+func (t *token) drain() {
+	_, _ = t.sum.Write(t.buf) // a hash's Write never fails
+	t.buf = t.buf[:0]
 }
 
 // String is the token of the rows so far.
 func (t *token) String() string {
-	_ = t.w.Flush()
+	t.drain()
 	return hex.EncodeToString(t.sum.Sum(nil))
 }

@@ -17,10 +17,10 @@ func TestATokenIsOverEverythingThatMakesABlockAnother(t *testing.T) {
 	token := func(salt, topic, table string, revision uint32, rows ...row) string {
 		var made token
 		made.begin("used", "before", "for another", 9)
-		made.row(1, &record{offset: 1, receivedAt: now}, "x")
+		made.row(1, &record{offset: 1, received: now.UnixMilli()}, "x")
 		made.begin(salt, topic, table, revision)
 		for _, r := range rows {
-			made.row(r.partition, &record{offset: r.offset, receivedAt: r.at}, r.id)
+			made.row(r.partition, &record{offset: r.offset, received: r.at.UnixMilli()}, r.id)
 		}
 		if first, again := made.String(), made.String(); first != again {
 			t.Errorf("asked twice, the token is %s and %s", first, again)
