@@ -48,8 +48,9 @@ fuzz: ## every fuzz target for FUZZTIME (60s)
 			echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
 		done; done
 
-bench: build ## ratios against a limit measured in the same run (needs a JDK and Maven)
-	$(GO) test -tags bench -timeout 60m -count=1 -run Bench -v ./cmd/leadhouse $(ARGS)
+bench: build ## what leadhouse costs, against limits and peers of the same run (needs a JDK and Maven; ARGS=-h: the manual)
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/bench ./cmd/bench
+	bin/bench $(ARGS)
 
 clean: ## what was built here
 	rm -rf bin

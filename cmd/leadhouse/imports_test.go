@@ -9,13 +9,14 @@ import (
 const module = "github.com/leadhouse/leadhouse/"
 
 // The import direction: cmd → ingest | sink | backfill → schema. The middle three never import each other, flags live in
-// cmd alone, and the embedded stack is for the demo and for tests.
+// cmd alone, and the embedded stack is for demo, benches and tests.
 func TestImportDirection(t *testing.T) {
 	t.Parallel()
 	allowed := map[string][]string{
 		"schema": {}, "ingest": {"schema"}, "sink": {"schema"}, "backfill": {"schema"},
 		"cmd/leadhouse": {"schema", "ingest", "sink", "backfill"},
 		"cmd/demo":      {"schema", "deploy/local"},
+		"cmd/bench":     {"schema", "deploy/local"},
 		"deploy/local":  {"schema"},
 	}
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, module+"...").Output()
