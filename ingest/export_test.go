@@ -32,7 +32,14 @@ func (s Secret) Value() string { return s.value }
 var (
 	TraceParent = traceparent
 	Explain     = explain
+	ErrSame     = errSame
 )
+
+// Watch makes looks at one file, as the watcher does.
+func Watch(path string, apply func(content string) error) (load, look func() error) {
+	w := &watched{what: "test", paths: []string{path}, apply: func(c [][]byte) error { return apply(string(c[0])) }}
+	return w.load, w.look
+}
 
 // OnDecoder calls f whenever the handler reaches for a new JSON decoder. Before Run only.
 func (s *Server) OnDecoder(f func()) {

@@ -36,7 +36,7 @@ const (
 // harness is an ingest server on an embedded Kafka, and a sender that remembers what it was promised.
 type harness struct {
 	t      testing.TB
-	kafka  *local.Kfake
+	kafka  broker
 	kept   *kafka.Transport // the tests' own way to Kafka
 	server *ingest.Server
 	reg    *prometheus.Registry
@@ -52,6 +52,9 @@ type harness struct {
 	accepted []string        // bodies answered 2xx
 	verified map[string]bool // bodies sent with a signature that fits
 }
+
+// broker is a Kafka: the embedded one, or a real one.
+type broker interface{ Brokers() []string }
 
 // logBuffer is a writer for concurrent use.
 type logBuffer struct {
@@ -120,13 +123,13 @@ func listen(t testing.TB) net.Listener {
 }
 
 // start runs a server against k and waits until it is ready. What the test ends with, stop's check included, is a cleanup.
-func start(t testing.TB, k *local.Kfake, edit ...func(*ingest.Config)) *harness {
+func start(t testing.TB, k broker, edit ...func(*ingest.Config)) *harness {
 	t.Helper()
 	return startWatched(t, k, nil, edit...)
 }
 
 // startWatched is start with a look at the handler's way to the JSON decoder.
-func startWatched(t testing.TB, k *local.Kfake, onDecoder func(), edit ...func(*ingest.Config)) *harness {
+func startWatched(t testing.TB, k broker, onDecoder func(), edit ...func(*ingest.Config)) *harness {
 	t.Helper()
 	h := launch(t, k, onDecoder, edit...)
 	h.until("ready", func() bool { return h.get(h.admin+"/readyz") == http.StatusOK })
@@ -134,7 +137,7 @@ func startWatched(t testing.TB, k *local.Kfake, onDecoder func(), edit ...func(*
 }
 
 // launch is startWatched without the wait.
-func launch(t testing.TB, k *local.Kfake, onDecoder func(), edit ...func(*ingest.Config)) *harness {
+func launch(t testing.TB, k broker, onDecoder func(), edit ...func(*ingest.Config)) *harness {
 	t.Helper()
 	cfg, transport := config(t, k.Brokers())
 	h := sender(t, k, "")
@@ -173,7 +176,7 @@ func launch(t testing.TB, k *local.Kfake, onDecoder func(), edit ...func(*ingest
 }
 
 // sender is a harness without a server of its own.
-func sender(t testing.TB, k *local.Kfake, url string) *harness {
+func sender(t testing.TB, k broker, url string) *harness {
 	h := &harness{
 		t: t, kafka: k, kept: newTransport(), url: url, verified: map[string]bool{},
 		client: &http.Client{

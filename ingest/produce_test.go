@@ -379,7 +379,9 @@ func TestBrokerAwayIs503WithRetryAfterThenRecovery(t *testing.T) {
 func TestMovedLeaderIsFound(t *testing.T) {
 	t.Parallel()
 	k := startKafka(t, local.KfakeConfig{Nodes: 3}, 1, nil)
-	h := start(t, k)
+	h := start(t, k, func(c *ingest.Config) {
+		c.Transport.(*kafka.Transport).MetadataTTL = time.Hour // by itself it would look again in half an hour
+	})
 	for i := range 6 {
 		if err := k.Cluster().MoveTopicPartition(topic, 0, int32(i%3)); err != nil {
 			t.Fatal(err)

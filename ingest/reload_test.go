@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"net"
 	"net/http"
@@ -135,6 +136,52 @@ func TestSecretFileBehindSwappedSymlinks(t *testing.T) {
 	mount("..2", "a="+other+"\n")
 	h.until("new secret in use", func() bool { return h.signedWith(other, body) == 202 })
 	h.check()
+}
+
+// A file may be read while it is being written, and half a secret file is a valid one.
+func TestHalfWrittenFileIsNotTaken(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "file")
+	var inUse []string
+	load, look := ingest.Watch(file, func(content string) error {
+		if content == "bad" {
+			return errors.New("bad")
+		}
+		inUse = append(inUse, content)
+		return nil
+	})
+	write(t, file, "a")
+	if err := load(); err != nil {
+		t.Fatal(err)
+	}
+	bad := errors.New("any error")
+	for i, step := range []struct {
+		content string
+		want    error
+	}{
+		{"a", ingest.ErrSame},
+		{"a b", ingest.ErrSame}, // half of what follows
+		{"a b c", ingest.ErrSame},
+		{"a b c", nil},
+		{"a b c", ingest.ErrSame},
+		{"bad", ingest.ErrSame},
+		{"bad", bad},
+		{"bad", ingest.ErrSame}, // said once
+		{"a b c", ingest.ErrSame},
+		{"a b c", nil},
+		{"", ingest.ErrSame}, // truncated, and written again
+		{"a b c", ingest.ErrSame},
+		{"a b c", ingest.ErrSame},
+	} {
+		write(t, file, step.content)
+		err := look()
+		if got := err; got != step.want && !(step.want == bad && got != nil && !errors.Is(got, ingest.ErrSame)) {
+			t.Errorf("look %d, at %q: got %v, want %v", i, step.content, got, step.want)
+		}
+	}
+	if got := strings.Join(inUse, "|"); got != "a|a b c|a b c" {
+		t.Errorf("in use: got %s", got)
+	}
 }
 
 func TestUnusableFilesRefuseToStart(t *testing.T) {

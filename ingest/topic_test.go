@@ -91,7 +91,7 @@ func TestTopicCreatedByAnotherInstanceMeanwhile(t *testing.T) {
 }
 
 // runError starts a server that must refuse, and returns why.
-func runError(t *testing.T, k *local.Kfake, edit func(*ingest.Config)) error {
+func runError(t *testing.T, k broker, edit func(*ingest.Config)) error {
 	t.Helper()
 	cfg, transport := config(t, k.Brokers())
 	edit(&cfg)
