@@ -66,7 +66,7 @@ func startEngines(ctx context.Context, cfg config, tell func(string)) (e *engine
 			return e, err
 		}
 	}
-	return e, errors.Join(e.refuseTaken(ctx))
+	return e, e.refuseTaken(ctx)
 }
 
 func (e *engines) startClickHouse(ctx context.Context, cfg config, tell func(string)) (err error) {

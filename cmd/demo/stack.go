@@ -18,6 +18,8 @@ type stack struct {
 	*engines
 	*leadhouse
 	leadron *local.Leadron
+	ports   ports
+	tell    func(string)
 
 	apiKey, secret                     string // for this run alone
 	ingestAddr, ingestAdmin, sinkAdmin string
@@ -39,7 +41,8 @@ const (
 func startStack(ctx context.Context, cfg config, fail func(error), tell func(string)) (s *stack, err error) {
 	s = &stack{
 		leadhouse: &leadhouse{binary: cfg.leadhouse, logDir: cfg.workDir, fail: fail},
-		apiKey:    "ldr_sandbox_sk_" + rand.Text()[:20], secret: rand.Text(),
+		ports:     cfg.ports, tell: tell,
+		apiKey: "ldr_sandbox_sk_" + rand.Text()[:20], secret: rand.Text(),
 	}
 	defer func() {
 		if err != nil {
@@ -52,29 +55,13 @@ func startStack(ctx context.Context, cfg config, fail func(error), tell func(str
 	s.leadron, err = local.StartLeadron(local.LeadronConfig{
 		Catalog: schema.BuiltinCatalog(), APIKeys: []string{s.apiKey}, Port: cfg.ports.leadron, Progress: tell,
 	})
-	if err != nil {
-		return s, err
-	}
-	return s, s.choosePorts(cfg.ports, tell)
+	return s, wrap("start the stand-in for Leadron", err)
 }
 
-func (s *stack) choosePorts(want ports, tell func(string)) error {
-	for _, p := range []struct {
-		addr *string
-		want int
-		what string
-	}{
-		{&s.ingestAddr, want.ingest, "ingest"},
-		{&s.ingestAdmin, want.ingestAdmin, "ingest, admin"},
-		{&s.sinkAdmin, want.sinkAdmin, "sink, admin"},
-	} {
-		port, err := local.Port(p.want, p.what, tell)
-		if err != nil {
-			return err
-		}
-		*p.addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	}
-	return nil
+// address chooses a port, at the last moment: until a service listens on it, it may be taken by others.
+func (s *stack) address(want int, what string) (string, error) {
+	port, err := local.Port(want, what, s.tell)
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), err
 }
 
 // backfill runs leadhouse backfill and returns what it printed.
@@ -95,7 +82,20 @@ func (s *stack) open() error {
 }
 
 // startPipeline starts ingest, which creates the topic, and then sink.
-func (s *stack) startPipeline(ctx context.Context) (err error) {
+func (s *stack) startPipeline(ctx context.Context) error {
+	if err := s.startIngest(ctx); err != nil {
+		return err
+	}
+	return s.startSink(ctx)
+}
+
+func (s *stack) startIngest(ctx context.Context) (err error) {
+	if s.ingestAddr, err = s.address(s.ports.ingest, "ingest"); err != nil {
+		return err
+	}
+	if s.ingestAdmin, err = s.address(s.ports.ingestAdmin, "ingest, admin"); err != nil {
+		return err
+	}
 	s.ingest, err = s.start("ingest", []string{"LEADHOUSE_WEBHOOK_SECRETS=" + secretID + "=" + s.secret},
 		"--listen", s.ingestAddr, "--admin-addr", s.ingestAdmin,
 		"--kafka-brokers", strings.Join(s.brokers, ","), "--kafka-topic", s.topic, "--kafka-create-topic",
@@ -103,7 +103,11 @@ func (s *stack) startPipeline(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := ready(ctx, "ingest", s.ingestAdmin); err != nil {
+	return ready(ctx, "ingest", s.ingestAdmin)
+}
+
+func (s *stack) startSink(ctx context.Context) (err error) {
+	if s.sinkAdmin, err = s.address(s.ports.sinkAdmin, "sink, admin"); err != nil {
 		return err
 	}
 	s.sink, err = s.start("sink", s.clickhouseSecrets(), append(s.clickhouseArgs(),

@@ -112,11 +112,11 @@ const (
 // deliver is chapter 2: three fifths of the journeys.
 func (s *story) deliver(ctx context.Context) (err error) {
 	s.screen.chapter("Leadron delivers half a year of customer journeys, signed")
-	s.screen.command("leadhouse ingest --listen " + s.ingestAddr + " …")
-	s.screen.command("leadhouse sink --clickhouse-addr " + s.clickhouse + " …")
 	if err := s.startPipeline(ctx); err != nil {
 		return err
 	}
+	s.screen.command("leadhouse ingest --listen " + s.ingestAddr + " …")
+	s.screen.command("leadhouse sink --clickhouse-addr " + s.clickhouse + " …")
 	var all []local.Delivery
 	all, s.malformed = journeys(s.cfg)
 	cut := int(beforeGrowth * float64(len(all)))

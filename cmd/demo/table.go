@@ -24,17 +24,17 @@ func (s *screen) grid(title string, columns ...string) *grid {
 	g := &grid{screen: s, Writer: table.NewWriter()}
 	g.SetStyle(s.tableStyle())
 	g.SetTitle("%s", title)
-	header, configs := table.Row{}, []table.ColumnConfig{}
+	header, configs := make(table.Row, len(columns)), make([]table.ColumnConfig, len(columns))
 	for i, name := range columns {
 		align := text.AlignRight
 		if i == 0 || strings.HasSuffix(name, " ") {
 			align = text.AlignLeft
 		}
-		header = append(header, strings.TrimSpace(name))
-		configs = append(configs, table.ColumnConfig{
+		header[i] = strings.TrimSpace(name)
+		configs[i] = table.ColumnConfig{
 			Number: i + 1, Align: align, AlignHeader: align, AlignFooter: align,
 			WidthMax: cellWidth, WidthMaxEnforcer: func(t string, w int) string { return text.Snip(t, w, "…") },
-		})
+		}
 	}
 	g.SetColumnConfigs(configs)
 	if strings.Join(columns, "") != "" {

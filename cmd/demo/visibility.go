@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -91,7 +92,7 @@ func (v *visibility) quantiles(ctx context.Context, shares ...float64) ([]time.D
 			return nil, wrap("read the ledger", err)
 		}
 		seen := byPartition[partition]
-		i, _ := slices.BinarySearchFunc(seen, offset, func(s sighting, offset int64) int { return int(s.offset - offset) })
+		i, _ := slices.BinarySearchFunc(seen, offset, func(s sighting, offset int64) int { return cmp.Compare(s.offset, offset) })
 		if i < len(seen) { // else it came after the last look
 			waits = append(waits, seen[i].at.Sub(received))
 		}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/leadhouse/leadhouse/deploy/local"
+)
+
+// asDemo, in the environment, makes the test binary the demo itself: for tests of its processes' lives.
+const asDemo = "LEADHOUSE_TEST_AS_DEMO"
+
+// leadhouseBinary is built once for all tests.
+var leadhouseBinary string
+
+func TestMain(m *testing.M) {
+	local.Init()
+	if os.Getenv(asDemo) != "" {
+		main()
+	}
+	goleak.VerifyTestMain(withBinary{local.Tests(m)})
+}
+
+type withBinary struct{ tests local.TestRun }
+
+func (w withBinary) Run() int {
+	dir, err := os.MkdirTemp("", "leadhouse-demo-test-")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		leadhouseBinary = filepath.Join(dir, "leadhouse")
+		cmd := exec.Command("go", "build", "-o", leadhouseBinary, "github.com/leadhouse/leadhouse/cmd/leadhouse")
+		cmd.Stderr = os.Stderr
+		err = cmd.Run()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "build leadhouse:", err)
+		return 1
+	}
+	return w.tests.Run()
+}
