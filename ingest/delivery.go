@@ -33,7 +33,7 @@ type delivery struct {
 const (
 	headerEventID     = "event-id"
 	headerEventType   = "event-type"
-	headerSecretID    = "signature-secret-id" //nolint:gosec // the name of a header
+	headerSecretID    = "signature-secret-id"
 	headerTraceParent = "traceparent"
 )
 

@@ -55,10 +55,11 @@ func limitConns(limit int) func(net.Conn, http.ConnState) {
 		switch state {
 		case http.StateNew:
 			if open.Add(1) > int64(limit) {
-				c.Close() //nolint:errcheck // net/http notices, and says StateClosed
+				c.Close() // net/http notices, and says StateClosed
 			}
 		case http.StateClosed, http.StateHijacked:
 			open.Add(-1)
+		case http.StateActive, http.StateIdle: // as open as before
 		}
 	}
 }

@@ -189,13 +189,14 @@ func (p *producer) classify(err error) string {
 	case kafka.NotLeaderForPartition, kafka.FencedLeaderEpoch, kafka.UnknownTopicOrPartition:
 		p.reconnect() // kafka-go does not refresh its metadata for these
 		return errorRetry
+	default:
+		if code.Temporary() {
+			// Among them [7] RequestTimedOut and [20] NotEnoughReplicasAfterAppend: written, not confirmed. Sent again, the
+			// record is there twice, and collapses on its event ID.
+			return errorRetry
+		}
+		return errorFinal // [29] no right to write, [-1] a broker's own trouble: nothing says that waiting helps
 	}
-	if code.Temporary() {
-		// Among them [7] RequestTimedOut and [20] NotEnoughReplicasAfterAppend: written, not confirmed. Sent again, the
-		// record is there twice, and collapses on its event ID.
-		return errorRetry
-	}
-	return errorFinal
 }
 
 // sleep waits, and reports whether ctx is still on.

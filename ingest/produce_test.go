@@ -94,7 +94,7 @@ type cutReads struct {
 func (c cutReads) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if c.armed.CompareAndSwap(true, false) {
-		c.Conn.Close()
+		c.Close()
 		return 0, net.ErrClosed
 	}
 	return n, err

@@ -78,14 +78,13 @@ func (s *Server) useSecrets(contents [][]byte) error {
 // Check does what Run does before it serves, and creates nothing: it reads the files, reaches the brokers, and looks at
 // the topic. A topic that Run would create is no error.
 func (s *Server) Check(ctx context.Context) error {
-	errs := []error{s.load()}
 	_, err := s.topic.inspect(ctx)
 	if errors.Is(err, errAbsent) {
 		if err = nil; !s.cfg.Topic.Create {
 			err = fmt.Errorf("topic %s: %w", s.cfg.Topic.Name, errAbsent)
 		}
 	}
-	return errors.Join(append(errs, explain(err))...)
+	return errors.Join(s.load(), explain(err))
 }
 
 func (s *Server) load() error {
@@ -112,7 +111,7 @@ func (s *Server) Run(ctx context.Context) error {
 //
 // When one fails, alive ends, and live skips to the end of its drain.
 func (s *Server) run(ctx context.Context) error {
-	public, admin, err := s.listen()
+	public, admin, err := s.listen(ctx)
 	if err != nil {
 		return err
 	}
@@ -125,7 +124,7 @@ func (s *Server) run(ctx context.Context) error {
 	group.Go(func() error { return served(s.admin.Serve(admin)) })
 	group.Go(func() error { s.files.run(files); return nil })
 	group.Go(func() error {
-		defer s.admin.Close() //nolint:errcheck // its listener, which nobody needs any more
+		defer s.admin.Close()
 		defer stopFiles()
 		return s.live(ctx, alive)
 	})
@@ -134,15 +133,16 @@ func (s *Server) run(ctx context.Context) error {
 }
 
 // listen opens both listeners, so that a port that is taken is said before Kafka is asked for anything.
-func (s *Server) listen() (public, admin net.Listener, err error) {
+func (s *Server) listen(ctx context.Context) (public, admin net.Listener, err error) {
+	var lc net.ListenConfig
 	if public = s.cfg.Listener; public == nil {
-		if public, err = net.Listen("tcp", s.cfg.Addr); err != nil {
+		if public, err = lc.Listen(ctx, "tcp", s.cfg.Addr); err != nil {
 			return nil, nil, fmt.Errorf("public listener: %w", err)
 		}
 	}
 	if admin = s.cfg.AdminListener; admin == nil {
-		if admin, err = net.Listen("tcp", s.cfg.AdminAddr); err != nil {
-			public.Close() //nolint:errcheck // nothing was served on it
+		if admin, err = lc.Listen(ctx, "tcp", s.cfg.AdminAddr); err != nil {
+			public.Close()
 			return nil, nil, fmt.Errorf("admin listener: %w", err)
 		}
 	}
@@ -215,7 +215,7 @@ func (s *Server) drain(alive context.Context, abandon func()) error {
 	case <-s.admission.idle: // with 503, now that the producer is gone
 	case <-time.After(lastWords):
 	}
-	s.public.Close() //nolint:errcheck // bodies that are still being sent end with it
+	s.public.Close() // bodies that are still being sent end with it
 	<-s.admission.idle
 	if alive.Err() != nil {
 		return nil // the reason is another part's error

@@ -265,7 +265,7 @@ func TestExplain(t *testing.T) {
 		}
 	}
 	plain := &net.OpError{Op: "dial", Err: errors.New("refused")}
-	if got := ingest.Explain(plain); got != error(plain) {
+	if got := ingest.Explain(plain); !errors.Is(got, plain) || got.Error() != plain.Error() {
 		t.Errorf("got %v, want it as it was", got)
 	}
 	if ingest.Explain(nil) != nil {
