@@ -19,59 +19,69 @@ import (
 // manual is the whole of -h. A test finds every flag in it.
 const manual = `demo: signed Leadron webhooks become typed rows in ClickHouse, on this machine
 
-  make demo                       from the repository: builds leadhouse and this, and runs it
-  make demo ARGS="--once"         the same, with flags
+  make demo                    builds leadhouse and this, and runs it
+  make demo ARGS="--once"      the same, with flags
   bin/demo [flags]
 
 What it does:
-  Starts ClickHouse, a Kafka and a stand-in for Leadron, and the three real commands, leadhouse ingest,
-  leadhouse sink and leadhouse backfill, each as a process of its own. Then, in a minute:
+  Starts ClickHouse, a Kafka, a stand-in for Leadron, and the three real
+  commands, leadhouse ingest, sink and backfill, each as a process of its own.
+  Then, in half a minute:
   1  backfill reads Leadron's event catalog and creates the tables;
-  2  Leadron delivers customer journeys of several months, signed: some deliveries twice, some out of order,
-     a few forged, a few that are no event, and one type that the catalog does not know;
-  3  the catalog grows by that type and by a field, and backfill runs again while deliveries go on;
-  4  tables show what became of it all, and the books are balanced: every accepted delivery is one row or
-     one dead letter.
-  Then it stays, with live events trickling in, until Ctrl-C. All that it made goes with it.
+  2  Leadron delivers half a year of customer journeys, signed: some deliveries
+     twice, some out of order, a few forged, a few that are no event, and one
+     type that the catalog does not know;
+  3  the catalog grows by that type and by a field, and backfill runs again
+     while deliveries go on;
+  4  tables show what has become of it all, and the books are balanced: every
+     accepted delivery is one row or one dead letter.
+  Then it stays, with live events trickling in, until Ctrl-C. All that it made
+  goes with it.
 
-  ClickHouse is real: the "clickhouse" on the PATH, else a library that npm fetches once (170 MB). The Kafka
-  is kfake: Kafka's protocol in memory.
+  ClickHouse is real: the "clickhouse" on the PATH, else a library that npm
+  fetches once (170 MB). The Kafka is kfake: Kafka's protocol in memory.
 
 Flags:
   --once
       End after the tables.
   --events NUMBER (default 20000)
-      How many events happen. At least 500: below that, some of the story does not.
+      How many events happen, from 500 up: with fewer, some of the story does
+      not.
   --seed NUMBER (default 1)
-      Another number is another story of the same kind. The same number is the same story.
+      Another number is another story of the same kind; the same number is the
+      same story.
   --work-dir DIR
-      Keep the logs of all processes, and ClickHouse's data, in this directory, which must be empty or new.
-      Without it they are in a temporary directory that is removed at the end.
+      Keep the logs of all processes, and ClickHouse's data, in this directory,
+      which must be empty or new. Without it they are in a temporary one that is
+      removed at the end.
   --leadhouse FILE (default: the leadhouse beside this program)
       The binary whose commands run.
 
 Flags for engines that you run already:
-  Nothing that exists there is touched: topic, consumer group and database are made, all under one name, and
-  the demo refuses to start when one of them exists. They stay at the end, and the demo prints how to drop them.
+  Nothing that exists there is touched. Topic, consumer group and database are
+  made under one name, and the demo does not start when one of them exists. They
+  stay at the end, and the demo prints how to drop them.
 
   --kafka-brokers HOST:PORT,…
       Use this Kafka, without TLS and login.
   --clickhouse-addr HOST:PORT
       Use this ClickHouse, by its native port, without TLS.
   --clickhouse-username NAME (default "default")
-      Its user, who must be allowed to create a database. The password is in $LEADHOUSE_CLICKHOUSE_PASSWORD.
+      Its user, who must be allowed to create a database. The password is in
+      $LEADHOUSE_CLICKHOUSE_PASSWORD.
   --name NAME (default leadhouse_demo)
-      The name of topic, group and database: leadhouse_demo, or leadhouse_demo_ and more.
+      The name of topic, group and database: leadhouse_demo, or leadhouse_demo_
+      and more.
 
-Ports, each replaced by a free one when it is taken, all on 127.0.0.1:
-  ClickHouse 9000 (native) and 8123 (HTTP), Kafka 9092, Leadron 8000, ingest 8080 and 9090 (admin),
-  sink 9091 (admin).
+Ports, on 127.0.0.1, each replaced by a free one when it is taken:
+  ClickHouse 9000 (native) and 8123 (HTTP), Kafka 9092, Leadron 8000,
+  ingest 8080 and 9090 (admin), sink 9091 (admin).
 
 Exit codes:
   0    the story is told, and the books balance
   1    something failed, or something is missing in the books
   64   a flag is wrong
-  130  stopped by Ctrl-C before the tables
+  130  stopped by Ctrl-C before the end of the tables
 `
 
 // The exit codes.
@@ -111,7 +121,6 @@ var defaultPorts = ports{
 // command runs the program and returns its exit code.
 func command(ctx context.Context, args []string, stdout *os.File, stderr io.Writer) int {
 	cfg := config{ports: defaultPorts, clickhousePassword: os.Getenv("LEADHOUSE_CLICKHOUSE_PASSWORD")}
-	code := exitOK
 	app := &cli.App{
 		Name:                  "demo",
 		CustomAppHelpTemplate: strings.ReplaceAll(manual, "{{", `{{"{{"}}`),
@@ -142,15 +151,14 @@ func command(ctx context.Context, args []string, stdout *os.File, stderr io.Writ
 		},
 	}
 	err := app.RunContext(ctx, args)
-	if err == nil {
-		return code
-	}
-	if _, wrong := errors.AsType[usage](err); wrong {
+	switch _, wrong := errors.AsType[usage](err); {
+	case err == nil:
+		return exitOK
+	case wrong:
 		fmt.Fprintf(stderr, "demo: %v\nSee demo -h.\n", err)
 		return exitUsage
-	}
-	if ctx.Err() != nil {
-		fmt.Fprintln(stderr, "\nstopped")
+	case ctx.Err() != nil:
+		fmt.Fprintln(stderr, "\nStopped.")
 		return exitStopped
 	}
 	fmt.Fprintf(stderr, "\ndemo: %v\n", err)

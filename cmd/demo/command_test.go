@@ -51,8 +51,10 @@ func TestAWrongCommandLineStartsNothing(t *testing.T) {
 	}{
 		{[]string{"--evnts", "1"}, []string{"evnts"}},
 		{[]string{"now"}, []string{`"now"`}},
-		{[]string{"--leadhouse", leadhouseBinary, "--events", "1", "--name", "production", "--kafka-brokers", "nowhere", "--clickhouse-username", "x"},
-			[]string{"--events: 1", `--name: "production"`, `"nowhere" is not host:port`, "--clickhouse-username is for"}},
+		{
+			[]string{"--leadhouse", leadhouseBinary, "--events", "1", "--name", "production", "--kafka-brokers", "nowhere", "--clickhouse-username", "x"},
+			[]string{"--events: 1", `--name: "production"`, `"nowhere" is not host:port`, "--clickhouse-username is for"},
+		},
 		{[]string{"--leadhouse", "/no/such/file"}, []string{"/no/such/file", "make build"}},
 	} {
 		code, text := say(t, c.args...)

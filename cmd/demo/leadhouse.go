@@ -57,8 +57,8 @@ func (s *service) stop() {
 	s.program.Stop()
 }
 
-// run runs a command to its end and returns what it printed. Exit code 2, "there is something to do", is no error.
-func (l *leadhouse) run(ctx context.Context, command string, secrets []string, args ...string) (output string, err error) {
+// runOnce runs a command to its end and returns what it printed.
+func (l *leadhouse) runOnce(ctx context.Context, command string, secrets []string, args ...string) (output string, err error) {
 	p, err := l.launch(command, secrets, args)
 	if err != nil {
 		return "", err

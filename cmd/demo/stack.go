@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"net"
 	"strconv"
 	"strings"
@@ -67,7 +68,7 @@ func (s *stack) address(want int, what string) (string, error) {
 // backfill runs leadhouse backfill and returns what it printed.
 func (s *stack) backfill(ctx context.Context) (string, error) {
 	secrets := append(s.clickhouseSecrets(), "LEADHOUSE_LEADRON_API_KEY="+s.apiKey)
-	return s.run(ctx, "backfill", secrets, append(s.clickhouseArgs(),
+	return s.runOnce(ctx, "backfill", secrets, append(s.clickhouseArgs(),
 		"--leadron-api-url", s.leadron.URL(), "--settle-for", settleFor)...)
 }
 
@@ -77,8 +78,11 @@ func (s *stack) open() error {
 		Addr: []string{s.clickhouse},
 		Auth: clickhouse.Auth{Username: s.username, Password: s.password, Database: s.database},
 	})
+	if err != nil {
+		return fmt.Errorf("open the warehouse: %w", err)
+	}
 	s.warehouse = warehouse{conn}
-	return wrap("open the warehouse", err)
+	return nil
 }
 
 // startPipeline starts ingest, which creates the topic, and then sink.

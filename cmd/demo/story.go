@@ -26,7 +26,7 @@ func demo(ctx context.Context, cfg config, screen *screen) error {
 	screen.title()
 	stack, err := startStack(alive, cfg, fail, screen.note)
 	if err == nil {
-		err = (&story{stack: stack, screen: screen, cfg: cfg}).run(alive)
+		err = (&story{stack: stack, screen: screen, cfg: cfg}).play(alive)
 		stack.stop()
 		screen.leftBehind(stack.howToDrop())
 	}
@@ -43,14 +43,13 @@ type story struct {
 	cfg    config
 
 	sender     *local.Sender
-	before     []local.Delivery // sent before the catalog grows
-	after      []local.Delivery // sent while it does
-	malformed  [][]byte         // the bodies among them that are no event
+	deliveries []local.Delivery // all there are
+	cut        int              // how many are sent before the catalog grows
 	visibility *visibility
 	began      time.Time
 }
 
-func (s *story) run(ctx context.Context) error {
+func (s *story) play(ctx context.Context) error {
 	if err := s.tell(ctx); err != nil || s.cfg.once {
 		return err
 	}
@@ -73,20 +72,36 @@ func (s *story) createSchema(ctx context.Context) error {
 		return err
 	}
 	s.screen.chapter("The tables come from Leadron's event catalog")
-	if err := s.runBackfill(ctx); err != nil {
-		return err
-	}
-	return s.open()
-}
-
-// runBackfill runs the command and returns what it says.
-func (s *story) runBackfill(ctx context.Context) error {
 	s.screen.command("leadhouse backfill --leadron-api-url " + s.leadron.URL() + " …")
 	output, err := s.backfill(ctx)
 	if err != nil {
 		return err
 	}
 	s.screen.aside("%s", plain(output))
+	return s.open()
+}
+
+// introduce says what runs where.
+func (s *story) introduce(ctx context.Context) error {
+	version, err := s.clickhouseVersion(ctx)
+	if err != nil {
+		return err
+	}
+	kafka := "kfake, in memory"
+	if s.ownKafka {
+		kafka = "yours: topic and group " + s.topic
+	}
+	server := version
+	if s.ownClickHouse {
+		server += ", yours: database " + s.database
+	}
+	s.screen.print("\n")
+	s.screen.fields(
+		[2]string{"Leadron", s.leadron.URL() + "  a stand-in"},
+		[2]string{"Kafka", strings.Join(s.brokers, ",") + "  " + kafka},
+		[2]string{"ClickHouse", s.clickhouse + "  " + server},
+		[2]string{"logs", s.cfg.workDir},
+	)
 	return nil
 }
 
@@ -117,23 +132,23 @@ func (s *story) deliver(ctx context.Context) (err error) {
 	}
 	s.screen.command("leadhouse ingest --listen " + s.ingestAddr + " …")
 	s.screen.command("leadhouse sink --clickhouse-addr " + s.clickhouse + " …")
-	var all []local.Delivery
-	all, s.malformed = journeys(s.cfg)
-	cut := int(beforeGrowth * float64(len(all)))
-	s.before, s.after = all[:cut], all[cut:]
-	if s.sender, err = newSender(s.stack, s.cfg, max(minRate, float64(len(all))/deliverFor.Seconds())); err != nil {
+	s.deliveries = journeys(s.cfg)
+	s.cut = int(beforeGrowth * float64(len(s.deliveries)))
+	rate := max(minRate, float64(len(s.deliveries))/deliverFor.Seconds())
+	if s.sender, err = newSender(s.stack, s.cfg, rate); err != nil {
 		return err
 	}
 	s.visibility = &visibility{warehouse: s.warehouse}
-	return s.send(ctx, s.before, nil)
+	return s.send(ctx, 0, s.cut, nil)
 }
 
-// send sends deliveries and returns when every one that was accepted is in ClickHouse, and what runs beside has ended.
-func (s *story) send(ctx context.Context, deliveries []local.Delivery, beside func(context.Context) error) error {
+// send sends some of the deliveries and returns when every one that was accepted is in ClickHouse, and what runs beside has
+// ended.
+func (s *story) send(ctx context.Context, from, to int, beside func(context.Context) error) error {
 	bars := s.screen.bars()
 	defer bars.end()
 	already := s.sender.Journal().Accepted()
-	expected := int(float64(len(deliveries)) * (1 + duplicates))
+	expected := int(float64(to-from) * (1 + duplicates))
 	delivered, visible := bars.add("accepted by ingest", expected), bars.add("visible in ClickHouse", expected)
 
 	group, ctx := errgroup.WithContext(ctx)
@@ -147,13 +162,10 @@ func (s *story) send(ctx context.Context, deliveries []local.Delivery, beside fu
 	})
 	group.Go(func() error {
 		defer stopWatching()
-		if err := s.sender.Run(ctx, slices.Values(deliveries)); err != nil {
+		if err := s.sender.Run(ctx, slices.Values(s.deliveries[from:to])); err != nil {
 			return err
 		}
-		return await(ctx, "every accepted delivery to be visible in ClickHouse", func(context.Context) (bool, error) {
-			rows, err := s.visibility.last()
-			return rows >= s.sender.Journal().Accepted(), err
-		})
+		return s.awaitVisible(ctx, s.deliveries[:to])
 	})
 	if beside != nil {
 		group.Go(func() error { return beside(ctx) })
@@ -165,6 +177,19 @@ func (s *story) send(ctx context.Context, deliveries []local.Delivery, beside fu
 	delivered.done(total)
 	visible.done(total)
 	return nil
+}
+
+// awaitVisible waits until ClickHouse has all that was accepted. If it never does, the books say what is missing.
+func (s *story) awaitVisible(ctx context.Context, sent []local.Delivery) error {
+	err := await(ctx, "every accepted delivery to be visible in ClickHouse", func(context.Context) (bool, error) {
+		rows, err := s.visibility.last()
+		return rows >= s.sender.Journal().Accepted(), err
+	})
+	if err != nil && ctx.Err() == nil {
+		_, missing := newBooks(s.sender.Journal(), sent).balance(ctx, s.warehouse)
+		err = errors.Join(err, missing)
+	}
+	return err
 }
 
 // grow is chapter 3: Leadron has a new event type and a new field, and backfill runs again while deliveries go on.
@@ -184,7 +209,7 @@ func (s *story) grow(ctx context.Context) error {
 	s.leadron.SetCatalog(grown)
 	s.screen.command("leadhouse backfill --leadron-api-url " + s.leadron.URL() + " …")
 	var output string
-	err = s.send(ctx, s.after, func(ctx context.Context) (err error) {
+	err = s.send(ctx, s.cut, len(s.deliveries), func(ctx context.Context) (err error) {
 		output, err = s.backfill(ctx)
 		return err
 	})
@@ -218,35 +243,11 @@ func (s *story) takeStock(ctx context.Context) error {
 	if err := s.printTables(ctx); err != nil {
 		return err
 	}
-	books := newBooks(s.sender.Journal(), s.malformed)
+	books := newBooks(s.sender.Journal(), s.deliveries)
 	l, err := books.balance(ctx, s.warehouse)
 	if err != nil {
 		return fmt.Errorf("the books do not balance:\n%w", err)
 	}
 	s.screen.balanced(books.deliveries(), l, time.Since(s.began))
-	return nil
-}
-
-// introduce says what runs where.
-func (s *story) introduce(ctx context.Context) error {
-	version, err := s.clickhouseVersion(ctx)
-	if err != nil {
-		return err
-	}
-	kafka := "kfake, in memory"
-	if s.ownKafka {
-		kafka = "yours: topic and group " + s.topic
-	}
-	server := version
-	if s.ownClickHouse {
-		server += ", yours: database " + s.database
-	}
-	s.screen.print("\n")
-	s.screen.fields(
-		[2]string{"Leadron", s.leadron.URL() + "  a stand-in"},
-		[2]string{"Kafka", strings.Join(s.brokers, ",") + "  " + kafka},
-		[2]string{"ClickHouse", s.clickhouse + "  " + server},
-		[2]string{"logs", s.cfg.workDir},
-	)
 	return nil
 }

@@ -70,9 +70,9 @@ func TestTheBooksBalanceUntilSomethingIsTaken(t *testing.T) {
 	}
 
 	ctx := t.Context()
-	books := newBooks(s.sender.Journal(), s.malformed)
-	first := slices.IndexFunc(s.before, func(d local.Delivery) bool { return d.Type == "lead.created" })
-	taken, doubled := s.before[first].ID, s.after[0].ID
+	books := newBooks(s.sender.Journal(), s.deliveries)
+	first := slices.IndexFunc(s.deliveries, func(d local.Delivery) bool { return d.Type == "lead.created" })
+	taken, doubled := s.deliveries[first].ID, s.deliveries[s.cut].ID
 	for _, c := range []struct {
 		name, statement string
 		want            []string

@@ -21,21 +21,19 @@ const (
 const months = 180 * 24 * time.Hour
 
 // journeys are the story's deliveries: events in the order in which they happened, with some among them that are none.
-func journeys(cfg config) (deliveries []local.Delivery, malformed [][]byte) {
+func journeys(cfg config) (deliveries []local.Delivery) {
 	world := local.Journeys{
 		Seed: cfg.seed, Events: cfg.events, Documents: true, Campaigns: true,
 		Start: time.Now().UTC().Truncate(24 * time.Hour).Add(-months), Span: months,
 	}
 	broken := local.Malformed(1 + cfg.events/malformedEvery)
 	for d := range world.All() {
-		if len(deliveries)%malformedEvery == malformedEvery/2 && len(malformed) < len(broken) {
-			m := broken[len(malformed)]
-			malformed = append(malformed, m.Body)
-			deliveries = append(deliveries, m)
+		if len(deliveries)%malformedEvery == malformedEvery/2 && len(broken) > 0 {
+			deliveries, broken = append(deliveries, broken[0]), broken[1:]
 		}
 		deliveries = append(deliveries, d)
 	}
-	return deliveries, malformed
+	return deliveries
 }
 
 // newSender makes Leadron's other half: what posts the deliveries, again and again until each has its answer. A rate of 0
@@ -47,7 +45,8 @@ func newSender(s *stack, cfg config, rate float64) (*local.Sender, error) {
 	})
 }
 
-// Live events: two a second, for half an hour; then another half hour begins. In such a world a day takes ten seconds.
+// Live events: one or two a second, for half an hour; then another half hour begins. In such a world a day takes ten
+// seconds.
 const (
 	liveSpan   = 30 * time.Minute
 	liveEvents = 3600
