@@ -23,7 +23,7 @@ help: ## list the targets
 build: ## bin/leadhouse, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/leadhouse ./cmd/leadhouse
 
-demo: build ## signed webhooks become typed rows, on this machine, in two minutes (ARGS=--once: exit after the tables)
+demo: build ## signed webhooks become typed rows, on this machine, in half a minute (ARGS=--once: exit after the tables)
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/demo ./cmd/demo
 	bin/demo $(ARGS)
 
