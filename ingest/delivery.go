@@ -44,12 +44,15 @@ const minBuffer = 4 << 10
 // maxKept is the largest buffer that is kept for the next delivery: a few large bodies must not occupy memory for good.
 const maxKept = 64 << 10
 
-// maxRecordOverhead bounds what a record and its batch add to a body: the batch header (61), the record's framing (< 32),
-// key, event ID and type (128 each, schema), secret ID (64), trace (55), header names (48) and their framing (< 40).
+// framing bounds what a record and its batch add to a body and its names: the batch's header (61), the record's framing
+// (below 32), the names of headers (48) and theirs (below 40).
+const framing = 200
+
+// maxRecordOverhead bounds framing and names: key, event ID and type (128 each, schema), secret ID (64), trace (55).
 const maxRecordOverhead = 1 << 10
 
-// size bounds the bytes that the delivery takes in a record batch.
-func (d *delivery) size() int { return len(d.body) + maxRecordOverhead }
+// size bounds the bytes that the delivery takes in a record batch, alone in it too.
+func (d *delivery) size() int { return len(d.body) + len(d.names) + framing }
 
 // address fills in key and headers. e is nil for a body that is not an envelope: it has no key and is produced all the
 // same, because a signed body is never refused for its content.

@@ -13,7 +13,7 @@ func Verify(s Scheme, secrets []Secret, h http.Header, body []byte) (secretID, r
 	v := newVerifier(s.withDefaults(), prometheus.NewCounterVec(prometheus.CounterOpts{}, []string{"secret"}))
 	v.use(secrets)
 	d, o := v.header(h)
-	if o != accepted {
+	if o != passed {
 		return "", answers[o].reason
 	}
 	k := v.verify(body, &d)

@@ -29,6 +29,7 @@ type handler struct {
 	metrics    *metrics
 	draining   *atomic.Bool // answers end their connections, so that the sender's next one goes elsewhere
 	log        zerolog.Logger
+	refusals   zerolog.Logger // sampled: anybody can cause one
 
 	decoders sync.Pool // of *schema.Decoder
 	timers   sync.Pool // of *time.Timer, stopped
@@ -40,10 +41,14 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o := panicked
 	defer func() {
 		if o == panicked {
-			h.panicked(recover())
+			h.logPanic(recover())
 		}
 		h.metrics.requests[o].Inc()
 		h.metrics.requestSeconds.Observe(time.Since(start).Seconds())
+		if o.refused() {
+			h.refusals.Warn().Str("reason", answers[o].reason).
+				Msg("a delivery was refused; one such line a minute, all are counted in leadhouse_ingest_requests_total")
+		}
 		if h.draining.Load() {
 			w.Header()["Connection"] = closeConn
 		}
@@ -52,8 +57,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o = h.serve(r, start)
 }
 
-// panicked logs where it happened. Not the panic's text, which may quote a payload, unless it is the runtime's own.
-func (h *handler) panicked(v any) {
+// logPanic logs where it happened. Not the panic's text, which may quote a payload, unless it is the runtime's own.
+func (h *handler) logPanic(v any) {
 	text := fmt.Sprintf("%T", v)
 	if err, ok := v.(interface {
 		error
@@ -78,7 +83,7 @@ func (h *handler) serve(r *http.Request, start time.Time) outcome {
 		return bodyTooLarge // unread
 	}
 	signature, o := h.verifier.header(r.Header)
-	if o != accepted {
+	if o != passed {
 		return o
 	}
 	if !h.admission.enter() {
@@ -92,7 +97,7 @@ func (h *handler) serve(r *http.Request, start time.Time) outcome {
 			h.deliveries.put(d, true)
 		}
 	}()
-	if o := h.receive(d, r, start, &signature); o != accepted {
+	if o := h.receive(d, r, start, &signature); o != passed {
 		return o
 	}
 	verified, count := time.Now(), d.accepted
@@ -154,7 +159,7 @@ func (h *handler) receive(d *delivery, r *http.Request, start time.Time, signatu
 	}
 	d.address(e, k.id, traceparent(r.Header))
 	h.decoders.Put(decoder)
-	return accepted
+	return passed
 }
 
 // await waits for the acknowledgement. It does not listen for the sender's leaving: one that half-closes its connection

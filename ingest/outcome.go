@@ -16,18 +16,18 @@ import (
 type outcome uint8
 
 const (
-	accepted outcome = iota // also the zero answer of checks that found nothing wrong
+	passed outcome = iota // nothing to object to so far. Never an answer: what is forgotten must not become a 2xx
 
+	accepted
 	notFound
 	wrongMethod
-	contentEncoding
 
+	contentEncoding // from here to bodyBroken: see refused
 	noSignature
 	duplicateSignature
 	oversizedSignature
 	malformedSignature
 	wrongSignature
-
 	bodySlow
 	bodyTooLarge
 	bodyBroken
@@ -58,6 +58,8 @@ var (
 )
 
 var answers = [outcomes]answer{
+	passed: {http.StatusInternalServerError, "panic", `{"error":"internal error"}` + "\n", nil, true},
+
 	accepted: {http.StatusAccepted, "accepted", `{"status":"accepted"}` + "\n", nil, false},
 
 	notFound:        {http.StatusNotFound, "not_found", `{"error":"not found"}` + "\n", nil, false},
@@ -87,6 +89,9 @@ var (
 	closeConn = []string{"close"}
 	noSniff   = []string{"nosniff"}
 )
+
+// refused: a delivery may have been turned away for what it was, which its sender's operator, or ours, can mend.
+func (o outcome) refused() bool { return o >= contentEncoding && o <= bodyBroken }
 
 // send writes the answer. A failure is the sender's: it did not see what it will see on its retry.
 func (o outcome) send(w http.ResponseWriter) {

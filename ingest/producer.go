@@ -61,26 +61,27 @@ func (p *producer) open(ctx context.Context, partitions, batchLimit int) {
 // follow adds partitions as the topic grows, until ctx ends.
 func (p *producer) follow(ctx context.Context, flush context.Context, batchLimit int) {
 	for sleep(ctx, partitionRefresh) {
-		n, err := p.partitions(ctx)
+		t, err := p.describe(ctx)
 		if err != nil {
 			continue // the produce attempts say so loudly enough
 		}
-		if had := len(p.layout.Load().ids); n > had {
+		if n, had := len(t.Partitions), len(p.layout.Load().ids); n > had {
 			p.log.Info().Int("from", had).Int("to", n).Msg("the topic has more partitions")
 			p.open(flush, n, batchLimit)
 		}
 	}
 }
 
-func (p *producer) partitions(ctx context.Context) (int, error) {
+// describe is the topic as the client last saw it: from its cache, at most MetadataTTL old while Kafka is there.
+func (p *producer) describe(ctx context.Context) (kafka.Topic, error) {
 	m, err := p.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{p.topic}})
 	if err != nil {
-		return 0, err
+		return kafka.Topic{}, err
 	}
 	if len(m.Topics) != 1 {
-		return 0, fmt.Errorf("metadata of %d topics, not one", len(m.Topics))
+		return kafka.Topic{}, fmt.Errorf("metadata of %d topics, not one", len(m.Topics))
 	}
-	return len(m.Topics[0].Partitions), m.Topics[0].Error
+	return m.Topics[0], m.Topics[0].Error
 }
 
 // enqueue takes the delivery over. false: Kafka has not been reached yet, or the producer is closed, and the delivery is
@@ -136,7 +137,7 @@ func (p *producer) cause(ctx context.Context, err error) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	if _, why := p.partitions(ctx); why != nil && ctx.Err() == nil {
+	if _, why := p.describe(ctx); why != nil && ctx.Err() == nil {
 		err = fmt.Errorf("%w (%w)", why, err)
 	}
 	return explain(err)

@@ -43,8 +43,7 @@ func (r *readiness) check(ctx context.Context) error {
 	if r.draining.Load() {
 		return errors.New("draining")
 	}
-	l := r.producer.layout.Load()
-	if l == nil {
+	if r.producer.layout.Load() == nil {
 		return errors.New("starting: Kafka not reached yet")
 	}
 	r.mu.Lock()
@@ -53,18 +52,29 @@ func (r *readiness) check(ctx context.Context) error {
 		// Not the prober's own context: its leaving early would be everybody's answer for a second.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTimeout)
 		defer cancel()
-		r.err = r.producer.alive(ctx, l.ids)
+		r.err = r.producer.alive(ctx)
 		r.asked = time.Now()
 	}
 	return r.err
 }
 
-// alive asks the partitions' leaders. One that answers is enough: with a broker gone, all instances would otherwise become
-// unready at once, and the partitions that still work would get nothing.
-func (p *producer) alive(ctx context.Context, partitions []int) error {
-	ask := make([]kafka.OffsetRequest, len(partitions))
-	for i, id := range partitions {
-		ask[i] = kafka.LastOffsetOf(id)
+// alive asks every broker that leads a partition for one of its offsets. One that answers is enough: with a broker gone,
+// all instances would otherwise become unready at once, and the partitions that still work would get nothing.
+func (p *producer) alive(ctx context.Context) error {
+	m, err := p.describe(ctx)
+	if err != nil {
+		return fmt.Errorf("ask Kafka: %w", err)
+	}
+	var ask []kafka.OffsetRequest
+	asked := map[int]bool{}
+	for _, part := range m.Partitions {
+		if part.Leader.Host != "" && !asked[part.Leader.ID] { // without a host: no leader at the moment
+			asked[part.Leader.ID] = true
+			ask = append(ask, kafka.LastOffsetOf(part.ID))
+		}
+	}
+	if len(ask) == 0 {
+		return errors.New("ask Kafka: no partition has a leader")
 	}
 	response, err := p.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{p.topic: ask}})
 	if err != nil {

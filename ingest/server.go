@@ -51,6 +51,7 @@ func New(cfg Config) (*Server, error) {
 		path: cfg.Path, maxBody: cfg.MaxBody, ackTimeout: cfg.AckTimeout,
 		verifier: newVerifier(cfg.Scheme, s.metrics.verified), admission: s.admission, deliveries: deliveries,
 		producer: s.producer, metrics: s.metrics, draining: &s.draining, log: cfg.Logger,
+		refusals: cfg.Logger.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute}),
 	}
 	s.files = &watcher{every: cfg.ReloadInterval, reloads: s.metrics.reloads, log: cfg.Logger}
 	s.handler.verifier.use(cfg.Secrets)

@@ -215,10 +215,15 @@ func TestCheckCreatesNothingAndNamesEverything(t *testing.T) {
 
 func TestReadinessAsksTheBrokersLive(t *testing.T) {
 	t.Parallel()
-	k := startKafka(t, local.KfakeConfig{}, 2, nil)
+	k := startKafka(t, local.KfakeConfig{Nodes: 2}, 4, nil)
+	for p := range int32(4) {
+		if err := k.Cluster().MoveTopicPartition(topic, p, p%2); err != nil {
+			t.Fatal(err)
+		}
+	}
 	h := start(t, k)
-	// One partition without an answer is not the end: the others still work.
-	one := k.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Partitions: []int32{0}, Err: kerr.LeaderNotAvailable, Count: -1})
+	// One broker without an answer is not the end: the others' partitions still work.
+	one := k.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Nodes: []int32{0}, Err: kerr.LeaderNotAvailable, Count: -1})
 	h.until("asked", func() bool { return h.get(h.admin+"/readyz") == 200 && one.Hits() > 0 })
 	all := k.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Err: kerr.LeaderNotAvailable, Count: -1})
 	h.until("not ready", func() bool { return h.get(h.admin+"/readyz") == 503 })

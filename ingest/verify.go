@@ -118,7 +118,7 @@ func (v *verifier) use(secrets []Secret) {
 type digest [maxDigest]byte
 
 // header takes the one signature out of a request's header and decodes it. It needs no body: what it refuses is refused
-// before a byte of the body is read. The outcome is accepted, or one of the reasons for 401.
+// before a byte of the body is read. The outcome is passed, or one of the reasons for 401.
 func (v *verifier) header(h http.Header) (digest, outcome) {
 	values := h[v.scheme.Header]
 	switch {
@@ -133,7 +133,7 @@ func (v *verifier) header(h http.Header) (digest, outcome) {
 	if !ok {
 		return digest{}, malformedSignature
 	}
-	return d, accepted
+	return d, passed
 }
 
 // decode takes "<encoded>" or "<prefix><encoded>", where encoded is exactly one whole digest.
