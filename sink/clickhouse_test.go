@@ -63,7 +63,7 @@ func TestClickHouseMayBeAway(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, worldConfig{partitions: 2})
 			cfg := w.config()
-			cfg.BatchRows = 100
+			cfg.BatchRows = 300
 			cfg.InsertTimeout = 2 * time.Second
 			var log buffer
 			cfg.Logger = zerolog.New(&log)
@@ -74,7 +74,7 @@ func TestClickHouseMayBeAway(t *testing.T) {
 
 			away(w.proxy, true)
 			before := w.committed()
-			w.spread(2, events(300, 3000)...)
+			w.spread(2, events(300, 1500)...)
 			r.awaitTrouble("insert: retryable")
 			r.awaitTrouble("clickhouse: no answer")
 			retries := func() float64 { return r.metric(`leadhouse_sink_retries_total{state="insert",verdict="retryable"}`) }
@@ -83,6 +83,11 @@ func TestClickHouseMayBeAway(t *testing.T) {
 			if got := fmt.Sprint(w.committed()); got != fmt.Sprint(before) {
 				t.Errorf("committed while ClickHouse was away: %s, was %v", got, before)
 			}
+			// Lag is measured though nothing is fetched.
+			w.eventually("the lag is seen", func() (bool, string) {
+				lag := r.metric(`leadhouse_sink_lag{partition="0"}`) + r.metric(`leadhouse_sink_lag{partition="1"}`)
+				return lag == 1500, fmt.Sprint(lag)
+			})
 			// Heartbeats went on: it is still the first generation.
 			if got := r.metric("leadhouse_sink_rebalances_total"); got != 1 {
 				t.Errorf("rebalances_total: %v, want 1", got)

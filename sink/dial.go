@@ -62,9 +62,17 @@ func (c *leashedConn) Close() error {
 	return c.Conn.Close()
 }
 
-func (c *leashedConn) SetDeadline(t time.Time) error      { return c.Conn.SetDeadline(c.bound(t)) }
-func (c *leashedConn) SetReadDeadline(t time.Time) error  { return c.Conn.SetReadDeadline(c.bound(t)) }
-func (c *leashedConn) SetWriteDeadline(t time.Time) error { return c.Conn.SetWriteDeadline(c.bound(t)) }
+func (c *leashedConn) SetDeadline(t time.Time) error {
+	return c.Conn.SetDeadline(c.bound(t))
+}
+
+func (c *leashedConn) SetReadDeadline(t time.Time) error {
+	return c.Conn.SetReadDeadline(c.bound(t))
+}
+
+func (c *leashedConn) SetWriteDeadline(t time.Time) error {
+	return c.Conn.SetWriteDeadline(c.bound(t))
+}
 
 func (c *leashedConn) bound(t time.Time) time.Time {
 	if t.IsZero() {

@@ -47,14 +47,14 @@ type fetcher struct {
 // errBrokenBatch stands for a panic of kafka-go's over a record batch that compaction has emptied.
 var errBrokenBatch = errors.New("kafka-go cannot read a record batch")
 
-// outsideLog says that the next offset to read is not in the partition's log.
-type outsideLog struct {
+// outsideLogError says that the next offset to read is not in the partition's log.
+type outsideLogError struct {
 	topic             string
 	partition         int32
 	next, first, last int64
 }
 
-func (e *outsideLog) Error() string {
+func (e *outsideLogError) Error() string {
 	if e.next < e.first {
 		return fmt.Sprintf("topic %s partition %d: the next offset to read is %d, but the log begins at %d: retention has removed records that were never inserted, and skipping them is not this program's to decide; to accept the loss, set the group's offset to %d",
 			e.topic, e.partition, e.next, e.first, e.first)
@@ -74,7 +74,7 @@ func (f *fetcher) run(ctx context.Context, out chan<- fetched) error {
 			pause.Reset()
 			f.health.over(part)
 		})
-		var lost *outsideLog
+		var lost *outsideLogError
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -222,7 +222,7 @@ func (f *fetcher) locate(ctx context.Context) error {
 		return fmt.Errorf("ask for the log's bounds: %w", err)
 	}
 	if f.next < first || f.next > last {
-		return &outsideLog{f.topic, f.partition, f.next, first, last}
+		return &outsideLogError{f.topic, f.partition, f.next, first, last}
 	}
 	return fmt.Errorf("offset %d was out of range, and is not any more", f.next)
 }

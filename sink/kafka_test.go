@@ -38,13 +38,13 @@ func TestKafkasErrorsAreLivedThrough(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, worldConfig{partitions: 2})
-			w.spread(2, events(0, 600)...)
+			w.spread(2, events(0, 200)...)
 			handle := w.kafka.Cluster().Fault(fault)
 			cfg := w.config()
-			cfg.BatchRows = 100
+			cfg.BatchRows = 50
 			r := w.start(cfg)
 			w.check()
-			w.spread(2, events(600, 600)...)
+			w.spread(2, events(200, 200)...)
 			w.check()
 			r.awaitReady()
 			w.eventually("the fault has struck", func() (bool, string) { return handle.Hits() > 0, "" })
@@ -107,7 +107,7 @@ func TestPartitionsMoveBetweenSinks(t *testing.T) {
 	defer producing.Wait()
 	defer cancel()
 	producing.Go(func() { // traffic all the while
-		for i := 0; ctx.Err() == nil && i < 400; i++ {
+		for i := 0; ctx.Err() == nil && i < 200; i++ {
 			if err := w.tryProduce(ctx, i%4, events(i*25, 25)...); err != nil && ctx.Err() == nil {
 				t.Error(err)
 			}
@@ -273,7 +273,9 @@ func TestAnOffsetOutsideTheLogStopsTheSink(t *testing.T) {
 	t.Run("later", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, worldConfig{})
-		r := w.start(w.config())
+		cfg := w.config()
+		cfg.ShutdownTimeout = 500 * time.Millisecond
+		r := w.start(cfg)
 		w.produce(0, events(0, 50)...)
 		w.check()
 		w.proxy.setAway(true) // the outage is longer than retention

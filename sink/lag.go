@@ -36,17 +36,22 @@ func (l *lag) committed(done map[int32]int64) {
 	}
 }
 
-// run measures until ctx ends, and then takes the partitions' series away: somebody else reports them now.
-func (l *lag) run(ctx context.Context, partitions []int32) {
+// run measures until nothing is flushed any more, and then takes the partitions' series away: somebody else reports them
+// now.
+func (l *lag) run(ctx context.Context, finished <-chan struct{}, partitions []int32) {
 	defer func() {
 		for _, p := range partitions {
 			l.metrics.lag.DeleteLabelValues(label(p))
 			l.metrics.committed.DeleteLabelValues(label(p))
 		}
 	}()
+	tick := time.NewTicker(lagInterval)
+	defer tick.Stop()
 	for {
 		l.measure(ctx, partitions)
-		if !wait(ctx, lagInterval) {
+		select {
+		case <-tick.C:
+		case <-finished:
 			return
 		}
 	}

@@ -47,7 +47,7 @@ func (p *pipeline) work(stop, generation context.Context) {
 	fetching, endFetching := context.WithCancel(generation)
 	defer endFetching()
 	defer context.AfterFunc(stop, endFetching)()
-	flushing, abandon := context.WithCancel(context.Background())
+	flushing, abandon := context.WithCancel(context.WithoutCancel(stop))
 	defer abandon()
 	owned, disown := context.WithCancel(generation)
 	defer disown()
@@ -78,6 +78,9 @@ func (p *pipeline) work(stop, generation context.Context) {
 		}
 	})
 	work.Go(func() { p.watch(stop, generation, finished, abandon) })
+	measuring, endMeasuring := context.WithCancel(generation)
+	defer endMeasuring()
+	work.Go(func() { p.sink.lag.run(measuring, finished, p.partitions) })
 	work.Wait()
 }
 
@@ -89,7 +92,7 @@ func (p *pipeline) begin(f *flusher) {
 	f.lag.committed(f.offsets.committed())
 }
 
-// fetch runs a fetcher for each partition until fetching ends, and the lag's measurement with them.
+// fetch runs a fetcher for each partition until fetching ends.
 func (p *pipeline) fetch(ctx context.Context, in chan<- fetched) {
 	defer close(in)
 	cfg := &p.sink.cfg
@@ -136,7 +139,7 @@ func (p *pipeline) gather(in <-chan fetched, full chan<- *batch, free <-chan *ba
 		if more || b.full() {
 			from = nil
 		}
-		if b.empty() || !(old || end || b.full()) {
+		if due := old || end || b.full(); b.empty() || !due {
 			to = nil
 		}
 		select {

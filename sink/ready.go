@@ -37,11 +37,14 @@ func (s *Sink) serveReady(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 	defer cancel()
 	problems := append(s.health.current(), s.ask(ctx)...)
-	w.Header().Set("Content-Type", "application/json")
-	if len(problems) > 0 {
-		w.WriteHeader(http.StatusServiceUnavailable)
+	body, err := json.Marshal(readiness{len(problems) == 0, problems})
+	status := http.StatusOK
+	if err != nil || len(problems) > 0 {
+		status = http.StatusServiceUnavailable
 	}
-	_ = json.NewEncoder(w).Encode(readiness{len(problems) == 0, problems}) // an error is the prober's going away
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // an error is the prober's going away
 }
 
 // ask asks both engines, now: what a client remembers (kafka.Client.Metadata does) says nothing of a cluster that has gone.

@@ -65,16 +65,16 @@ func (s *Sink) await(ctx context.Context, part string, hopeless func(error) bool
 	pause := newBackoff(s.cfg.RetryMax)
 	for {
 		err := try()
-		switch {
-		case err == nil:
+		if err == nil {
 			s.health.over(part)
 			return nil
-		case ctx.Err() != nil:
-			return nil
-		case hopeless(err):
-			return err
 		}
-		s.health.trouble(part, cause(err), describe(err))
+		if ctx.Err() == nil {
+			if hopeless(err) {
+				return err
+			}
+			s.health.trouble(part, cause(err), describe(err))
+		}
 		if !wait(ctx, pause.NextBackOff()) {
 			return nil
 		}

@@ -1,0 +1,65 @@
+// Package sink moves Leadron's deliveries from a Kafka topic into ClickHouse: consume, decode, batch, insert, commit.
+//
+// # Promises
+//
+//   - **An offset is committed only when ClickHouse has acknowledged everything below it**: every event row, every dead
+//     letter, and last of all the ledger, deliveries. Offsets are committed as a contiguous prefix of each partition.
+//   - **No record is dropped.** One that is no event becomes a dead letter with its bytes, key, headers and reason. A block
+//     that ClickHouse refuses is kept and sent again, for as long as it takes. An offset that is not in the log stops the
+//     sink; it never reads on somewhere else.
+//   - **An event is there once, whatever happens to the sink.** Blocks that are sent again carry the same
+//     insert_deduplication_token; whatever comes a second time in another block (after a crash, a rebalance, from a zombie)
+//     collapses on the event ID, a dead letter and a ledger entry on their position.
+//   - **A row is typed and marked with one and the same reading of the schema**, which began no more than two reload
+//     intervals before its insert was sent.
+//   - **Memory is bounded**: two batches, and one fetch a partition.
+//
+// # How
+//
+//	Run ─┬─ admin listener
+//	     └─ group: one generation after another ─▶ pipeline
+//
+//	fetcher, one a partition ─┐                              ┌─ insert ─┐
+//	fetcher ──────────────────┼─▶ gather: decode, type ─▶ flush          ├─▶ deliveries ─▶ commit
+//	fetcher ──────────────────┘     ▲                      │ └─ insert ─┘
+//	                                └─────── free ◀────────┘
+//
+// A batch holds records of all partitions; it ends by rows, bytes or age. One fills while the other is flushed. Where a
+// flush stands is a state, and what it does about an error depends on classify alone:
+//
+//	             rows are in        ledger is in        Kafka knows
+//	inserting ───────────▶ recording ────────▶ committing ────────▶ finished
+//	  ▲  │                   ▲  │                ▲  │
+//	  │  ├─ retryable, poison, fatal: wait ──────┘  │    the same rows, the same tokens
+//	  │  └─ schema: read it anew, type the rows that are not in again, wait
+//	  └──── generation over, or the shutdown's time up: abandoned, not committed, read again by the next owner
+//
+// # What happens when
+//
+//	ClickHouse is away, or says later       the batch waits; both batches full: fetching stops; heartbeats go on; not ready
+//	its answer to an insert is lost         the same rows under the same token: ClickHouse writes nothing twice
+//	it refuses a block for its content      kept and sent again; tables that are not concerned go in; nothing is committed
+//	it refuses the account                  at the start: Run returns the error; later: kept and sent again
+//	a column was added, dropped, changed    the schema is read again by the timer or the error; rows are typed anew
+//	a table is missing                      waited for; the log says to run `leadhouse backfill`
+//	Kafka is away                           fetchers dial on; the generation ends; joined again when it is back
+//	a leader moves                          a new connection, the same offset; the group notices nothing
+//	a commit fails                          tried again until the generation ends; the next owner reads the batch again
+//	the group rebalances in mid-batch       what is on its way has HandoverTimeout; then it is abandoned
+//	the sink was frozen past its session    Kafka refuses its commit; its late rows collapse
+//	the sink is killed                      what was not committed is read again
+//	the sink is stopped                     it flushes for ShutdownTimeout at most, commits, leaves the group
+//	a broker accepts and says nothing       no call waits without a deadline (kafka-go's SASL exchange would)
+//	a record batch is empty (compaction)    read around with kafka.Client; kafka-go's Conn panics over it
+//	a transaction's marker                  no record: only the offset moves on
+//	the next offset is below the log, or    Run returns an error that names partition and offsets
+//	  past its end
+//	the topic is compacted                  Run returns an error
+//	the topic is not there                  waited for
+//
+// # Figures
+//
+// Inserting a batch's tables one at a time took 366 MiB of memory, two together 420, four together 470, without a difference
+// in rows per second beyond the noise of two cores that ClickHouse and Kafka shared (1 M mixed events, batches of 50,000).
+// Two hide one table's wait for the disk behind the other's encoding, and the spare memory is better kept.
+package sink
