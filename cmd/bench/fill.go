@@ -17,7 +17,7 @@ var fillBench = bench{
 	name: "fill",
 	run:  runFill,
 	notes: []string{
-		"the whole command, from its start to its end: plan, ALTER of every event table, typing all rows of all tables again from their payloads. The peer is the sink that brought in the same rows just before, into the same tables, from Kafka.",
+		"the whole command, from its start to its end: plan, ALTER of every event table, typing all rows of all tables again from their payloads; the load's merges are over before. The peer is the sink that brought in the same rows just before, into the same tables, from Kafka.",
 		fmt.Sprintf("killed: kill -9 when a third of the rows are typed again, then run once more, with merges stopped, so that every row that was written twice can be counted. A chunk is %d rows.", chunkRows),
 	},
 }

@@ -27,8 +27,8 @@ const (
 	// freshnessSlack is what p99 may have above the flush interval.
 	freshnessSlack = 150 * time.Millisecond
 
-	// lookAgain is the pause between two looks: a look takes some milliseconds itself.
-	lookAgain = 10 * time.Millisecond
+	// lookAgain is the pause between two looks. A look takes some milliseconds of the cores that everything else runs on.
+	lookAgain = 20 * time.Millisecond
 
 	// settleIn is left out of the figures, or the first half of a stream that is shorter than twice that.
 	settleIn = 2 * time.Second

@@ -31,30 +31,44 @@ type load struct {
 type volley struct {
 	all       int             // answers, those of the warming up included
 	latencies []time.Duration // of those measured, sorted
-	took      time.Duration   // measured
+	took      time.Duration   // from the first moment measured to the last answer
 }
 
 func (v volley) rate() float64 { return float64(len(v.latencies)) / v.took.Seconds() }
 
-// fire runs the load. Any answer but 202 is an error.
-func (l load) fire(ctx context.Context) (volley, error) {
-	begin := time.Now().Add(l.warm)
-	end := begin.Add(l.measured)
-	each := make([]volley, l.connections)
-	group, ctx := errgroup.WithContext(ctx)
-	for i := range each {
-		group.Go(func() (err error) {
-			each[i], err = l.connection(ctx, i, begin, end)
+// fire runs the load. It begins when every connection has had an answer. Any answer but 202 is an error.
+func (l load) fire(ctx context.Context) (sum volley, err error) {
+	connections := make([]*connection, l.connections)
+	defer func() {
+		for _, c := range connections {
+			if c != nil {
+				c.conn.Close()
+			}
+		}
+	}()
+	opening, openCtx := errgroup.WithContext(ctx)
+	for i := range connections {
+		opening.Go(func() (err error) {
+			connections[i], err = l.open(openCtx, i)
 			return err
 		})
 	}
-	if err := group.Wait(); err != nil {
+	if err := opening.Wait(); err != nil {
 		return volley{}, err
 	}
-	sum := volley{took: l.measured}
-	for _, v := range each {
-		sum.all += v.all
-		sum.latencies = append(sum.latencies, v.latencies...)
+	begin := time.Now().Add(l.warm)
+	running, runCtx := errgroup.WithContext(ctx)
+	for _, c := range connections {
+		running.Go(func() error { return c.run(runCtx, begin, begin.Add(l.measured)) })
+	}
+	if err := running.Wait(); err != nil {
+		return volley{}, err
+	}
+	sum.all = len(connections) // their first
+	for _, c := range connections {
+		sum.all += c.all
+		sum.latencies = append(sum.latencies, c.latencies...)
+		sum.took = max(sum.took, c.last.Sub(begin))
 	}
 	slices.Sort(sum.latencies)
 	return sum, nil
@@ -63,40 +77,65 @@ func (l load) fire(ctx context.Context) (volley, error) {
 // answerTimeout is when a server that does not answer any more is given up.
 const answerTimeout = 30 * time.Second
 
-func (l load) connection(ctx context.Context, i int, begin, end time.Time) (v volley, err error) {
+// A connection sends one request after another, each when the one before has been answered.
+type connection struct {
+	conn      net.Conn
+	answers   *bufio.Reader
+	requests  [][]byte
+	next      int
+	all       int
+	latencies []time.Duration
+	last      time.Time // when the last answer came
+}
+
+func (l load) open(ctx context.Context, i int) (*connection, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", l.addr)
 	if err != nil {
-		return v, fmt.Errorf("connect: %w", err)
+		return nil, fmt.Errorf("connect: %w", err)
 	}
-	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	if err := conn.SetDeadline(end.Add(answerTimeout)); err != nil {
-		return v, err
+	c := &connection{
+		conn: conn, answers: bufio.NewReader(conn), requests: l.requests, latencies: make([]time.Duration, 0, 1<<14),
+		// Connections begin at different requests, so that they do not all sign for one entity, which is one partition.
+		next: i * len(l.requests) / l.connections,
 	}
-	answers := bufio.NewReader(conn)
-	v.latencies = make([]time.Duration, 0, 1<<14)
-	// Connections begin at different requests, so that they do not all sign for one entity, which is one partition.
-	next := i * len(l.requests) / l.connections
+	if err = conn.SetDeadline(time.Now().Add(l.warm + l.measured + 2*answerTimeout)); err == nil {
+		err = c.exchange()
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// run measures the requests sent from begin to end; one at least, however long it takes.
+func (c *connection) run(ctx context.Context, begin, end time.Time) error {
+	defer context.AfterFunc(ctx, func() { c.conn.Close() })()
 	for {
 		sent := time.Now()
-		if !sent.Before(end) {
-			return v, nil
+		if !sent.Before(end) && len(c.latencies) > 0 {
+			return nil
 		}
-		if _, err := conn.Write(l.requests[next]); err != nil {
-			return v, fmt.Errorf("send a request: %w", err)
+		if err := c.exchange(); err != nil {
+			return err
 		}
-		if err := readAccepted(answers); err != nil {
-			return v, err
-		}
-		now := time.Now()
-		v.all++
-		if !sent.Before(begin) && now.Before(end) {
-			v.latencies = append(v.latencies, now.Sub(sent))
-		}
-		if next++; next == len(l.requests) {
-			next = 0
+		c.last = time.Now()
+		c.all++
+		if !sent.Before(begin) {
+			c.latencies = append(c.latencies, c.last.Sub(sent))
 		}
 	}
+}
+
+func (c *connection) exchange() error {
+	if _, err := c.conn.Write(c.requests[c.next]); err != nil {
+		return fmt.Errorf("send a request: %w", err)
+	}
+	if c.next++; c.next == len(c.requests) {
+		c.next = 0
+	}
+	return readAccepted(c.answers)
 }
 
 var (
