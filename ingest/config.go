@@ -170,9 +170,14 @@ func (c Config) validate() error {
 		field string
 		value time.Duration
 	}{
-		{"HeaderTimeout", c.HeaderTimeout}, {"ReadTimeout", c.ReadTimeout}, {"IdleTimeout", c.IdleTimeout},
-		{"AckTimeout", c.AckTimeout}, {"StartTimeout", c.StartTimeout}, {"DrainDelay", c.DrainDelay},
-		{"DrainTimeout", c.DrainTimeout}, {"ReloadInterval", c.ReloadInterval},
+		{"HeaderTimeout", c.HeaderTimeout},
+		{"ReadTimeout", c.ReadTimeout},
+		{"IdleTimeout", c.IdleTimeout},
+		{"AckTimeout", c.AckTimeout},
+		{"StartTimeout", c.StartTimeout},
+		{"DrainDelay", c.DrainDelay},
+		{"DrainTimeout", c.DrainTimeout},
+		{"ReloadInterval", c.ReloadInterval},
 	} {
 		if d.value < 0 {
 			bad(d.field, "%v is negative", d.value)

@@ -313,6 +313,12 @@ func TestLogAndAnswersHoldNoPayloadSignatureOrSecret(t *testing.T) {
 	var said strings.Builder
 	ok := h.deliver(body)
 	bad := h.send(body, "X-Leadron-Signature: "+sign(body+"x"))
+	for range 5 {
+		h.send(body, "X-Leadron-Signature: "+sign(body+"x"))
+	}
+	if n := strings.Count(h.logs.String(), `"reason":"wrong_signature"`); n != 1 {
+		t.Errorf("log lines about 6 refusals: got %d, want 1", n)
+	}
 	k.Stop()
 	away := h.deliver(body)
 	wantStatus(t, ok, 202)
