@@ -10,7 +10,7 @@ import (
 )
 
 // seekRows is up to how many stale rows are looked up by their IDs. With more, the whole table is read in one stream:
-// payloads are then read of all its rows, since FINAL must choose before WHERE may. 100,000 IDs are a set of some 6 MB.
+// payloads are then read of all its rows, since FINAL must choose before WHERE may. 100,000 IDs are a set of some 6 MB in ClickHouse.
 const seekRows = 100_000
 
 // fill types a table's stale rows again: one query streams them, one goroutine types them, another inserts them, so that

@@ -153,6 +153,23 @@ func TestAMoveDeletesOnlyWhatWasChecked(t *testing.T) {
 	d.want("SELECT (count(), uniqExact(event_id)) FROM db.events", fmt.Sprintf("(%d,%d)", 3*n, 3*n))
 }
 
+// What comes after the rows were read and before they are deleted is not what was moved, though its event IDs are.
+func TestAMoveLeavesWhatCameAfterItRead(t *testing.T) {
+	t.Parallel()
+	const n = 500
+	d, sink := newMove(t, n)
+	cfg := d.config(afterMove...)
+	cfg.ChunkRows = 100
+	cfg.Progress = &tripwire{rows: 100, trip: func() { // four chunks have been read, or will be from the same parts
+		if err := deliver(t.Context(), d.conn, sink, 1_000_000, events("doc", n, "document.signed", `{"documentId":"later","pages":2}`)...); err != nil {
+			t.Error(err)
+		}
+	}}
+	d.run(cfg)
+	d.want("SELECT (count(), uniqExact(document_id), any(document_id)) FROM db.document_events FINAL", fmt.Sprintf("(%d,1,'later')", n))
+	d.moved(n)
+}
+
 // Versions that lost are there until a merge: none may come back when the one that won is gone.
 func TestAMoveTakesAllVersions(t *testing.T) {
 	t.Parallel()

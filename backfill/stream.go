@@ -31,16 +31,16 @@ const (
 	streamIdle = 2 * insertTimeout
 )
 
-// streamSettings bound what a stream costs the server: FINAL holds a block of every part it merges, payloads and all, so
-// blocks are an eighth of their default and threads are two. One thread is half as fast; the insert is slower than both.
-var streamSettings = clickhouse.Settings{"max_threads": 2, "max_final_threads": 2, "max_block_size": 8192}
+// streamSettings bound what a stream costs. FINAL holds a block of every part it merges, payloads and all, and we hold four:
+// so blocks are a sixteenth of their default. Two threads, since the insert is slower than what one of them reads.
+var streamSettings = clickhouse.Settings{"max_threads": 2, "max_final_threads": 2, "max_block_size": 4096}
 
 // stream runs one query over storedColumns and hands each row to take. The row's payload is take's to keep.
 func (b *Backfill) stream(ctx context.Context, query string, args []any, take func(stored) error) error {
 	ctx, cancel := context.WithTimeout(ctx, streamTimeout)
 	idle := time.AfterFunc(streamIdle, cancel)
 	defer idle.Stop()
-	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(streamSettings),
+	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(streamSettings), clickhouse.WithBlockBufferSize(1),
 		clickhouse.WithProgress(func(*clickhouse.Progress) { idle.Reset(streamIdle) }))
 	rows, err := b.cfg.ClickHouse.Query(ctx, query, args...)
 	if err != nil {
