@@ -71,6 +71,12 @@ func (c *certificate) serverConfig() *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 }
 
+func (c *certificate) clientConfig() *tls.Config {
+	known := x509.NewCertPool()
+	known.AppendCertsFromPEM(c.cert)
+	return &tls.Config{RootCAs: known, MinVersion: tls.VersionTLS12}
+}
+
 func (c *certificate) write(t testing.TB, certFile, keyFile string) {
 	t.Helper()
 	if err := os.WriteFile(certFile, c.cert, 0o600); err != nil {

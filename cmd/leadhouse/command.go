@@ -96,7 +96,7 @@ func (c *command) action(cc *cli.Context, all []*command) error {
 
 func (c *command) read(all []*command) (warnings []string, problems []error) {
 	// The path of the file comes first. Reading it here and again with the others changes nothing.
-	c.settings.named("config").read() //nolint:errcheck // what is wrong with it is found below
+	c.settings.named("config").read() // what is wrong with it is found again below
 	if c.jobs != nil {
 		all = append(slices.Clone(c.jobs), c)
 	}

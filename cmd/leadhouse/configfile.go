@@ -131,6 +131,7 @@ func (p pair) text(s *setting) (string, error) {
 		if s.value.many {
 			return sequence(n, s)
 		}
+	default: // nothing takes a mapping
 	}
 	return "", fmt.Errorf("want %s, and this is %s", s.value.want, typeName(n))
 }
@@ -152,6 +153,7 @@ func typeName(n *yaml.Node) string {
 		return "a mapping"
 	case yaml.SequenceNode:
 		return "a list"
+	default: // a scalar, by its tag
 	}
 	switch n.ShortTag() {
 	case yamlText:

@@ -3,16 +3,13 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 )
@@ -169,7 +166,7 @@ func (c *kafkaCheck) lookAtConfigs(ctx context.Context) {
 
 func (c *kafkaCheck) configs(ctx context.Context) (map[string]string, error) {
 	configs := map[string]string{}
-	err := c.ask(ctx, func(ctx context.Context) error {
+	err := c.again(ctx, func(ctx context.Context) error {
 		response, err := c.client.DescribeConfigs(ctx, &kafka.DescribeConfigsRequest{Resources: []kafka.DescribeConfigRequestResource{{
 			ResourceType: kafka.ResourceTypeTopic, ResourceName: c.topic,
 			ConfigNames: []string{"cleanup.policy", "max.message.bytes", "min.insync.replicas"},
@@ -188,6 +185,26 @@ func (c *kafkaCheck) configs(ctx context.Context) (map[string]string, error) {
 		return nil
 	})
 	return configs, err
+}
+
+// again asks until the answer is not one that passes, within the time-out: a cluster that has just started, or that nobody
+// has asked for a group before, is still electing a coordinator.
+func (c *kafkaCheck) again(ctx context.Context, question func(context.Context) error) error {
+	return c.ask(ctx, func(ctx context.Context) error {
+		tick := time.NewTicker(200 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			err := question(ctx)
+			if code, answered := errors.AsType[kafka.Error](err); !answered || !code.Temporary() {
+				return err
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return err
+			}
+		}
+	})
 }
 
 // lookAtGroup compares what the group has committed with what the log has.
@@ -233,7 +250,7 @@ func (c *kafkaCheck) lookAtGroup(ctx context.Context, partitions []kafka.Partiti
 
 func (c *kafkaCheck) committed(ctx context.Context, ids []int) (map[int]int64, error) {
 	committed := map[int]int64{}
-	err := c.ask(ctx, func(ctx context.Context) error {
+	err := c.again(ctx, func(ctx context.Context) error {
 		response, err := c.client.OffsetFetch(ctx, &kafka.OffsetFetchRequest{GroupID: c.group, Topics: map[string][]int{c.topic: ids}})
 		if err != nil {
 			return bare(err)
@@ -261,7 +278,7 @@ func (c *kafkaCheck) offsets(ctx context.Context, ids []int, end func(int) kafka
 		ask[i] = end(id)
 	}
 	offsets := map[int]int64{}
-	err := c.ask(ctx, func(ctx context.Context) error {
+	err := c.again(ctx, func(ctx context.Context) error {
 		response, err := c.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{c.topic: ask}})
 		if err != nil {
 			return bare(err)
@@ -288,47 +305,4 @@ func (c *kafkaCheck) members(ctx context.Context) string {
 		return nil // a nicety: the right to it is not worth a complaint
 	})
 	return text
-}
-
-// bare takes the name of kafka-go's function off an error.
-func bare(err error) error {
-	if inner := errors.Unwrap(err); inner != nil && strings.HasPrefix(err.Error(), "kafka.(*Client).") {
-		return inner
-	}
-	return err
-}
-
-// kafkaAdvice says what to do about an error. Each case was seen on Kafka 4.2.
-func kafkaAdvice(err error) string {
-	_, authority := errors.AsType[x509.UnknownAuthorityError](err)
-	_, hostname := errors.AsType[x509.HostnameError](err)
-	_, record := errors.AsType[tls.RecordHeaderError](err)
-	_, resolve := errors.AsType[*net.DNSError](err)
-	switch {
-	case err == nil:
-		return ""
-	case errors.Is(err, kafka.SASLAuthenticationFailed):
-		return "The broker refuses the user or the password: --kafka-username, --kafka-password-file, and whether --kafka-sasl is the mechanism the user was made for."
-	case errors.Is(err, kafka.UnsupportedSASLMechanism):
-		return "The broker offers other mechanisms: --kafka-sasl."
-	case errors.Is(err, kafka.IllegalSASLState):
-		return "This listener has no login: --kafka-sasl none, or another port."
-	case authority:
-		return "The broker's certificate is of an authority that this machine does not know: --kafka-tls-ca."
-	case hostname:
-		return "The broker's certificate is for another name: dial it by that name, or give it as --kafka-tls-server-name."
-	case record:
-		return "This listener has no TLS: leave --kafka-tls out, or use another port."
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "The broker closed the connection, as it does on a listener of another kind, and some do over a wrong password: compare --kafka-tls and --kafka-sasl with the listener of this port, and look at the password."
-	case errors.Is(err, kafka.TopicAuthorizationFailed):
-		return "The user may not: see the rights in leadhouse sink -h, --kafka-username."
-	case errors.Is(err, kafka.GroupAuthorizationFailed):
-		return "The user may not read as this group: grant Read on it, or choose another with --kafka-group."
-	case resolve:
-		return "The name is not known here: --kafka-brokers."
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
-		return "Nothing answers there in time: --kafka-brokers, a firewall, or a broker that is overloaded. A listener of another kind (TLS, SASL) may also be silent."
-	}
-	return "Is Kafka running there, and is it the right port? --kafka-brokers"
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/leadhouse/leadhouse/deploy/local"
@@ -31,25 +32,41 @@ const patience = 90 * time.Second
 // pipeline is ingest and sink as processes of the real binary, between kfake and the real ClickHouse.
 type pipeline struct {
 	t          *testing.T
-	kafka      *local.Kfake
+	brokers    []string
+	client     *kafka.Client
 	clickhouse *local.ClickHouse
 	database   string
 	dir        string
 
-	env []string // of its processes, beside the common variables
+	env     []string // of its processes, beside the common variables
+	session []string // flags of the sink: short time-outs, for the ghosts of killed ones
 
 	ingestAddr, ingestAdmin, sinkAdmin string
 }
 
-// newPipeline starts the engines and sets up the warehouse with `leadhouse backfill`; no process runs yet.
-func newPipeline(t *testing.T, kafka ...kfake.Opt) *pipeline {
+// newPipeline starts the embedded engines and sets up the warehouse; no process runs yet.
+func newPipeline(t *testing.T) *pipeline {
 	t.Helper()
-	k, err := local.StartKfake(local.KfakeConfig{Options: append(kafka, kfake.GroupMinSessionTimeout(time.Second))})
+	k, err := local.StartKfake(local.KfakeConfig{Options: []kfake.Opt{kfake.GroupMinSessionTimeout(time.Second)}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(k.Stop)
-	p := &pipeline{t: t, kafka: k, clickhouse: local.Shared(t), dir: t.TempDir()}
+	p := newPipelineOn(t, k.Brokers(), &kafka.Transport{})
+	p.session = shortSession
+	return p
+}
+
+var shortSession = []string{"--session-timeout", "1500ms", "--heartbeat-interval", "300ms", "--handover-timeout", "500ms"}
+
+// newPipelineOn does the same on a Kafka that is there, which the test reaches by the transport.
+func newPipelineOn(t *testing.T, brokers []string, transport *kafka.Transport) *pipeline {
+	t.Helper()
+	t.Cleanup(transport.CloseIdleConnections)
+	p := &pipeline{
+		t: t, brokers: brokers, clickhouse: local.Shared(t), dir: t.TempDir(),
+		client: &kafka.Client{Addr: kafka.TCP(brokers...), Transport: transport, Timeout: 10 * time.Second},
+	}
 	p.database = p.clickhouse.Database(t)
 	p.ingestAddr, p.ingestAdmin, p.sinkAdmin = freeAddr(t), freeAddr(t), freeAddr(t)
 	backfill := p.start("backfill", "--catalog", "builtin", "--settle-for", "100ms")
@@ -75,7 +92,7 @@ func (p *pipeline) start(command string, flags ...string) *local.Program {
 		Path: binary(p.t),
 		Args: append([]string{command}, flags...),
 		Env: slices.Concat(os.Environ(), p.env, []string{
-			"LEADHOUSE_KAFKA_BROKERS=" + strings.Join(p.kafka.Brokers(), ","),
+			"LEADHOUSE_KAFKA_BROKERS=" + strings.Join(p.brokers, ","),
 			"LEADHOUSE_CLICKHOUSE_ADDR=" + p.clickhouse.Addr(),
 			"LEADHOUSE_CLICKHOUSE_DATABASE=" + p.database,
 			"LEADHOUSE_WEBHOOK_SECRETS=main=" + secret,
@@ -101,19 +118,16 @@ func (p *pipeline) startIngest(flags ...string) *local.Program {
 	p.t.Helper()
 	program := p.start("ingest", append([]string{
 		"--listen", p.ingestAddr, "--admin-addr", p.ingestAdmin,
-		"--kafka-create-topic", "--kafka-topic-partitions", "3", "--drain-delay", "0",
+		"--kafka-create-topic", "--kafka-topic-partitions", strconv.Itoa(partitions), "--drain-delay", "0",
 	}, flags...)...)
 	p.awaitReady(program, p.ingestAdmin)
 	return program
 }
 
-// startSink returns at once: it may have to wait for the ghost of one that was killed. The time-outs are short, for that.
+// startSink returns at once: it may have to wait for the ghost of one that was killed.
 func (p *pipeline) startSink(flags ...string) *local.Program {
 	p.t.Helper()
-	return p.start("sink", append([]string{
-		"--admin-addr", p.sinkAdmin, "--batch-age", "100ms",
-		"--session-timeout", "1500ms", "--heartbeat-interval", "300ms", "--handover-timeout", "500ms",
-	}, flags...)...)
+	return p.start("sink", slices.Concat([]string{"--admin-addr", p.sinkAdmin, "--batch-age", "100ms"}, p.session, flags)...)
 }
 
 func (p *pipeline) awaitReady(program *local.Program, admin string) {
@@ -188,12 +202,51 @@ func (p *pipeline) count(sql string) int64 {
 	return n
 }
 
+// partitions is how many --kafka-create-topic is told to make.
+const partitions = 3
+
+// ends are the offsets at which the partitions end: how many records each has.
+func (p *pipeline) ends() map[int]int64 {
+	p.t.Helper()
+	ask := make([]kafka.OffsetRequest, partitions)
+	for i := range ask {
+		ask[i] = kafka.LastOffsetOf(i)
+	}
+	response, err := p.client.ListOffsets(p.t.Context(), &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{topicName: ask}})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	ends := map[int]int64{}
+	for _, partition := range response.Topics[topicName] {
+		if partition.Error != nil {
+			p.t.Fatal(partition.Error)
+		}
+		ends[partition.Partition] = partition.LastOffset
+	}
+	return ends
+}
+
 // records is how many the topic has.
 func (p *pipeline) records() (n int64) {
-	for _, partition := range p.kafka.Cluster().PartitionInfos(topicName) {
-		n += partition.HighWatermark
+	p.t.Helper()
+	for _, end := range p.ends() {
+		n += end
 	}
 	return n
+}
+
+// committed are the group's offsets; -1 where there is none.
+func (p *pipeline) committed() map[int]int64 {
+	p.t.Helper()
+	response, err := p.client.OffsetFetch(p.t.Context(), &kafka.OffsetFetchRequest{GroupID: groupName, Topics: map[string][]int{topicName: {0, 1, 2}}})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	committed := map[int]int64{}
+	for _, partition := range response.Topics[topicName] {
+		committed[partition.Partition] = partition.CommittedOffset
+	}
+	return committed
 }
 
 // awaitDrained waits until the ledger has every record of the topic.
@@ -209,10 +262,10 @@ func (p *pipeline) awaitDrained() {
 func (p *pipeline) awaitCommitted() {
 	p.t.Helper()
 	p.await("everything is committed", func() (bool, string) {
-		committed := p.kafka.Cluster().GroupInfo(groupName).Commits[topicName]
-		for _, partition := range p.kafka.Cluster().PartitionInfos(topicName) {
-			if partition.HighWatermark > 0 && committed[partition.Partition].Offset != partition.HighWatermark {
-				return false, fmt.Sprintf("partition %d: %d of %d", partition.Partition, committed[partition.Partition].Offset, partition.HighWatermark)
+		committed := p.committed()
+		for partition, end := range p.ends() {
+			if end > 0 && committed[partition] != end {
+				return false, fmt.Sprintf("partition %d: %d of %d", partition, committed[partition], end)
 			}
 		}
 		return true, ""

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/sasl/scram"
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/leadhouse/leadhouse/deploy/local"
@@ -24,11 +26,22 @@ func TestSecrecy(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(leadron.Stop)
-	p := newPipeline(t, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "leadhouse", password), kfake.TLS(testCertificate(t).serverConfig()))
+	k, err := local.StartKfake(local.KfakeConfig{Options: []kfake.Opt{
+		kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "leadhouse", password), kfake.TLS(testCertificate(t).serverConfig()),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.Stop)
+	login, err := scram.Mechanism(scram.SHA512, "leadhouse", password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPipelineOn(t, k.Brokers(), &kafka.Transport{TLS: testCertificate(t).clientConfig(), SASL: login})
 	cert, key := filepath.Join(p.dir, "cert.pem"), filepath.Join(p.dir, "key.pem")
 	testCertificate(t).write(t, cert, key)
 	passwordFile := filepath.Join(p.dir, "password")
-	if err := os.WriteFile(passwordFile, []byte(password+"\n"), 0o644); err != nil { //nolint:gosec // to be warned about
+	if err := os.WriteFile(passwordFile, []byte(password+"\n"), 0o644); err != nil { // to be warned about
 		t.Fatal(err)
 	}
 	p.env = []string{
