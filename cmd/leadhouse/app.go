@@ -56,31 +56,40 @@ func newCommands() []*command {
 func newApp(commands []*command) *cli.App {
 	app := &cli.App{
 		Name:                  "leadhouse",
+		Version:               build().version,
 		Usage:                 "Leadron's webhooks into ClickHouse, by way of Kafka",
 		CustomAppHelpTemplate: appHelp,
-		HideVersion:           true, // it is a command
-		HideHelpCommand:       true, // made anew below, for its exit code
+		HideHelpCommand:       true, // see rootAction
 		EnableBashCompletion:  true, // and zsh and fish: see completion.go
 		Suggest:               true,
 		OnUsageError:          usageError,
 		ExitErrHandler:        func(*cli.Context, error) {}, // run does it
-		Action: func(c *cli.Context) error {
-			if !c.Args().Present() {
-				return cli.ShowAppHelp(c)
-			}
-			names := map[string]bool{}
-			for _, cmd := range c.App.Commands {
-				names[cmd.Name] = true
-			}
-			word := c.Args().First()
-			return misuse("leadhouse", fmt.Sprintf("there is no command %q%s", word, didYouMean(word, names)))
-		},
+		Action:                rootAction,
 	}
 	for _, c := range commands {
 		app.Commands = append(app.Commands, c.cli(commands))
 	}
 	app.Commands = append(app.Commands, versionCommand(), completionCommand())
 	return app
+}
+
+// rootAction is what happens without a command: help, by that name too, with or without a command's name behind it. The
+// library's own help command would exit with 3 when it does not know that name.
+func rootAction(c *cli.Context) error {
+	names := map[string]bool{}
+	for _, cmd := range c.App.Commands {
+		names[cmd.Name] = true
+	}
+	word := c.Args().First()
+	if word == "help" {
+		if word = c.Args().Get(1); names[word] {
+			return cli.ShowCommandHelp(c, word)
+		}
+	}
+	if word == "" {
+		return cli.ShowAppHelp(c)
+	}
+	return misuse("leadhouse", fmt.Sprintf("there is no command %q%s", word, didYouMean(word, names)))
 }
 
 // usageError is for a command line that cannot be split into flags. Its text never repeats a value.

@@ -85,9 +85,14 @@ function __leadhouse_complete
     if string match -q -- '-*' $current
         set -a words $current
     end
-    $words --generate-bash-completion 2>/dev/null
+    set -l candidates ($words --generate-bash-completion 2>/dev/null)
+    if test (count $candidates) -gt 0
+        printf '%s\n' $candidates
+    else
+        __fish_complete_path $current
+    end
 end
-complete -c leadhouse -a '(__leadhouse_complete)'
+complete -c leadhouse -f -a '(__leadhouse_complete)'
 `,
 	"zsh": `#compdef leadhouse
 # zsh completion for leadhouse
