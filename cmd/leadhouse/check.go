@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -157,7 +158,7 @@ func (c *command) missing() string {
 			return s.present() || s.bad
 		})
 		if !met {
-			return "--" + oneOf[0]
+			return "--" + strings.Join(oneOf, " or --")
 		}
 	}
 	return ""

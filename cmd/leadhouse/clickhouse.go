@@ -111,8 +111,11 @@ func (c *clickhouseSettings) open(job string, conns int) (driver.Conn, error) {
 func databaseSetting(dst *string) *setting {
 	name := text(dst, "NAME")
 	name.parse = func(t string) error {
+		if err := schema.CheckDatabase(t); err != nil {
+			return err
+		}
 		*dst = t
-		return schema.CheckDatabase(t)
+		return nil
 	}
 	return &setting{
 		name: "clickhouse-database", group: "ClickHouse", field: "Database", value: name,

@@ -79,22 +79,13 @@ func listen(dst *string) value {
 
 // addresses are hosts with their ports, separated by commas; in the file also a list.
 func addresses(dst *[]string, example string) value {
-	v := list(dst, "HOST:PORT,…")
-	v.want = "host:port, or several with commas between, like " + example
-	split := v.parse
-	v.parse = func(t string) error {
-		before := *dst
-		if err := split(t); err != nil {
-			return err
-		}
-		for _, a := range *dst {
-			if host, _, _ := net.SplitHostPort(a); host == "" || !isAddress(a) {
-				*dst = before
-				return fmt.Errorf("%q is not host:port, like %s", a, example)
-			}
+	v := list(dst, "HOST:PORT,…", func(word string) error {
+		if host, _, _ := net.SplitHostPort(word); host == "" || !isAddress(word) {
+			return fmt.Errorf("%q is not host:port, like %s", word, example)
 		}
 		return nil
-	}
+	})
+	v.want = "host:port, or several with commas between, like " + example
 	return v
 }
 
@@ -108,15 +99,19 @@ func isAddress(t string) bool {
 }
 
 // list is words, separated by commas; in the file also a list.
-func list(dst *[]string, form string) value {
+func list(dst *[]string, form string, check func(word string) error) value {
 	return value{
 		form: form, tags: []string{yamlText}, want: "a list", many: true,
 		parse: func(t string) error {
 			var words []string
 			for w := range strings.SplitSeq(t, ",") {
-				if w = strings.TrimSpace(w); w != "" {
-					words = append(words, w)
+				if w = strings.TrimSpace(w); w == "" {
+					continue
 				}
+				if err := check(w); err != nil {
+					return err
+				}
+				words = append(words, w)
 			}
 			if len(words) == 0 {
 				return errors.New("there is nothing in it")
@@ -131,20 +126,13 @@ func list(dst *[]string, form string) value {
 
 // someOf is a list of some words.
 func someOf(dst *[]string, words ...string) value {
-	v := list(dst, strings.Join(words, ","))
-	v.words = words
-	split := v.parse
-	v.parse = func(t string) error {
-		if err := split(t); err != nil {
-			return err
-		}
-		for _, w := range *dst {
-			if !slices.Contains(words, w) {
-				return fmt.Errorf("%q is none of %s", w, strings.Join(words, ", "))
-			}
+	v := list(dst, strings.Join(words, ","), func(word string) error {
+		if !slices.Contains(words, word) {
+			return fmt.Errorf("%q is none of %s", word, strings.Join(words, ", "))
 		}
 		return nil
-	}
+	})
+	v.words = words
 	return v
 }
 
