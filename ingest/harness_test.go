@@ -349,10 +349,12 @@ func readTopic(t testing.TB, brokers []string, transport *kafka.Transport) (all 
 	client := &kafka.Client{Addr: kafka.TCP(brokers...), Timeout: patience, Transport: transport}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	m, err := client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{topic}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	var m *kafka.MetadataResponse
+	until(t, "found the topic", func() (ok bool) { // MetadataTTL is also how long kafka-go waits for the metadata
+		var err error
+		m, err = client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{topic}})
+		return err == nil
+	})
 	for _, p := range m.Topics[0].Partitions {
 		ends, err := client.ListOffsets(ctx, &kafka.ListOffsetsRequest{
 			Topics: map[string][]kafka.OffsetRequest{topic: {kafka.LastOffsetOf(p.ID)}},

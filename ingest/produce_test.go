@@ -85,15 +85,23 @@ func cutOnce(k *kfake.Cluster) {
 	k.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) { return nil, errors.New("cut"), true })
 }
 
-// cutReads makes a connection fail at its next read when armed: what was sent arrives, the answer does not.
-type cutReads struct {
+// cutAnswer is a connection that, once armed, sends one produce request and then loses the answer to it.
+type cutAnswer struct {
 	net.Conn
-	armed *atomic.Bool
+	armed  *atomic.Bool
+	doomed atomic.Bool
 }
 
-func (c cutReads) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if c.armed.CompareAndSwap(true, false) {
+func (c *cutAnswer) Write(b []byte) (int, error) {
+	if produceKey := len(b) > 6 && b[4] == 0 && b[5] == 0; produceKey && c.armed.CompareAndSwap(true, false) {
+		c.doomed.Store(true)
+	}
+	return c.Conn.Write(b)
+}
+
+func (c *cutAnswer) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b) // so the broker has answered: it has written
+	if c.doomed.Load() {
 		c.Close()
 		return 0, net.ErrClosed
 	}
@@ -105,14 +113,12 @@ func TestAckLostAfterTheWriteIsWrittenAgainAndOnlyThenAccepted(t *testing.T) {
 	var armed atomic.Bool
 	k := startKafka(t, local.KfakeConfig{}, 1, nil)
 	h := start(t, k, func(c *ingest.Config) {
-		transport := c.Transport.(*kafka.Transport)
-		transport.MetadataTTL = 30 * time.Second // so that the armed read is the produce request's
-		transport.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		c.Transport.(*kafka.Transport).Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 			conn, err := new(net.Dialer).DialContext(ctx, network, address)
 			if err != nil {
 				return nil, err
 			}
-			return cutReads{conn, &armed}, nil
+			return &cutAnswer{Conn: conn, armed: &armed}, nil
 		}
 	})
 	written := k.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Observe: true, Count: -1})
@@ -193,16 +199,22 @@ func hold(k *kfake.Cluster) (held <-chan struct{}, release func()) {
 	return first, func() { twice.Do(func() { close(gate) }) }
 }
 
-// deliverAll posts bodies at once and waits until all are in flight, then returns a function that collects the answers.
-func (h *harness) deliverAll(bodies []string) func() []answer {
+// deliverAtOnce posts bodies at once, and returns a function that collects the answers.
+func (h *harness) deliverAtOnce(bodies ...string) func() []answer {
 	answers := make([]answer, len(bodies))
-	before, _ := h.server.InFlight()
 	var senders sync.WaitGroup
 	for i, body := range bodies {
 		senders.Go(func() { answers[i] = h.deliver(body) })
 	}
-	h.until("all in flight", func() bool { n, _ := h.server.InFlight(); return n == before+len(bodies) })
 	return func() []answer { senders.Wait(); return answers }
+}
+
+// deliverAll is deliverAtOnce and waits until all are in flight, which must last longer than that takes.
+func (h *harness) deliverAll(bodies []string) func() []answer {
+	before, _ := h.server.InFlight()
+	collect := h.deliverAtOnce(bodies...)
+	h.until("all in flight", func() bool { n, _ := h.server.InFlight(); return n == before+len(bodies) })
+	return collect
 }
 
 func TestGroupCommitSendsWhatIsPendingInOneRequest(t *testing.T) {
@@ -310,13 +322,13 @@ func TestBodyIsNotReusedWhileAnAttemptMayStillReadIt(t *testing.T) {
 	h := start(t, k, func(c *ingest.Config) { c.AckTimeout, c.ProduceTimeout = 50*time.Millisecond, 10*time.Second })
 	held, release := hold(k.Cluster())
 	defer release()
-	first := h.deliverAll([]string{event("evt_first", "ld_0")})
+	first := h.deliverAtOnce(event("evt_first", "ld_0"))
 	<-held
 	var late []string
 	for i := range 20 {
 		late = append(late, event(fmt.Sprintf("evt_late_%d", i), fmt.Sprintf("ld_late_%d", i)))
 	}
-	for _, got := range append(h.deliverAll(late)(), first()...) {
+	for _, got := range append(h.deliverAtOnce(late...)(), first()...) {
 		wantStatus(t, got, 503)
 	}
 	for i := range 50 { // others use what memory is free

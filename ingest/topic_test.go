@@ -33,10 +33,11 @@ func settings(t *testing.T, h *harness) map[string]string {
 	for _, e := range response.Resources[0].ConfigEntries {
 		got[e.ConfigName] = e.ConfigValue
 	}
-	m, err := client.Metadata(t.Context(), &kafka.MetadataRequest{Topics: []string{topic}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	var m *kafka.MetadataResponse
+	until(t, "found the topic", func() bool {
+		m, err = client.Metadata(t.Context(), &kafka.MetadataRequest{Topics: []string{topic}})
+		return err == nil
+	})
 	got["partitions"] = fmt.Sprint(len(m.Topics[0].Partitions))
 	got["replicas"] = fmt.Sprint(len(m.Topics[0].Partitions[0].Replicas))
 	return got
