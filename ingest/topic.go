@@ -66,6 +66,9 @@ const (
 	kafkaMaxMessage = 1<<20 + 12
 )
 
+// LeastMessageBytes is the least max.message.bytes of a topic that is to take bodies of this size.
+func LeastMessageBytes(maxBody int) int { return maxBody + maxRecordOverhead }
+
 // topic looks after the topic at start.
 type topic struct {
 	Topic
@@ -190,7 +193,7 @@ func (t *topic) judge(partitions, replicas int, settings map[string]string) (fac
 	if err != nil {
 		return facts{}, fmt.Errorf("topic %s: max.message.bytes: %w", t.Name, err)
 	}
-	need := t.maxBody + maxRecordOverhead
+	need := LeastMessageBytes(t.maxBody)
 	if maxMessage < need {
 		return facts{}, refusal{fmt.Errorf("topic %s has max.message.bytes=%d, and a body of the allowed %d bytes needs %d: raise the one or lower the other",
 			t.Name, maxMessage, t.maxBody, need)}
@@ -216,7 +219,7 @@ func (t *topic) create(ctx context.Context) error {
 	entries := []kafka.ConfigEntry{
 		{ConfigName: "cleanup.policy", ConfigValue: "delete"},
 		{ConfigName: "retention.ms", ConfigValue: strconv.FormatInt(t.Retention.Milliseconds(), 10)},
-		{ConfigName: "max.message.bytes", ConfigValue: strconv.Itoa(max(t.maxBody+maxRecordOverhead, kafkaMaxMessage))},
+		{ConfigName: "max.message.bytes", ConfigValue: strconv.Itoa(max(LeastMessageBytes(t.maxBody), kafkaMaxMessage))},
 	}
 	if replicas >= wantReplicas {
 		entries = append(entries, kafka.ConfigEntry{ConfigName: "min.insync.replicas", ConfigValue: strconv.Itoa(wantInSync)})
