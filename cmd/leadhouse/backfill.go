@@ -140,6 +140,7 @@ func (j *backfillJob) prepare(log zerolog.Logger) (func(context.Context) error, 
 		return nil, err
 	}
 	return func(ctx context.Context) error {
+		starting(log, j.clickhouse.risk())
 		result, err := b.Run(ctx)
 		if err = errors.Join(err, conn.Close()); err != nil {
 			return err

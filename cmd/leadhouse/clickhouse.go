@@ -91,6 +91,14 @@ func (c *clickhouseSettings) options(job string, conns int) (*clickhouse.Options
 	return options, err
 }
 
+// risk says that the password can be read on the line, if it can.
+func (c *clickhouseSettings) risk() string {
+	if c.password != "" && !c.tls.on && !allLoopback(c.addrs) {
+		return "a ClickHouse password without --clickhouse-tls: whoever reads the line reads it"
+	}
+	return ""
+}
+
 // open makes the pool. It dials nothing: a connection is made when the first query asks for one.
 func (c *clickhouseSettings) open(job string, conns int) (driver.Conn, error) {
 	options, err := c.options(job, conns)

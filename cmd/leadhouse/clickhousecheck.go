@@ -25,6 +25,9 @@ const (
 
 // lookAtClickhouse asks every host by itself: the second one is to be there when the first is not.
 func (j *checkJob) lookAtClickhouse(ctx context.Context) {
+	if risk := j.clickhouse.risk(); risk != "" {
+		j.report.warn("clickhouse", risk, "")
+	}
 	var answered driver.Conn
 	for _, addr := range j.clickhouse.addrs {
 		one := *j.clickhouse

@@ -234,7 +234,7 @@ func (j *ingestJob) prepare(log zerolog.Logger) (func(context.Context) error, er
 	}
 	return func(ctx context.Context) error {
 		defer transport.CloseIdleConnections()
-		log.Info().Str("version", build().version).Msg("starting")
+		starting(log, j.kafka.risk())
 		return server.Run(ctx)
 	}, nil
 }

@@ -86,6 +86,14 @@ func (k *kafkaSettings) sasl() (sasl.Mechanism, error) {
 	}
 }
 
+// risk says that the password can be read on the line, if it can.
+func (k *kafkaSettings) risk() string {
+	if k.mechanism == saslPlain && !k.tls.on && !allLoopback(k.brokers) {
+		return "--kafka-sasl plain without --kafka-tls: whoever reads the line reads the password"
+	}
+	return ""
+}
+
 func scramMechanism(algorithm scram.Algorithm, k *kafkaSettings) (sasl.Mechanism, error) {
 	m, err := scram.Mechanism(algorithm, k.username, k.password)
 	if err != nil {

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+
+	"github.com/leadhouse/leadhouse/ingest"
 )
 
 // kafkaCheck is what is known of the cluster so far: each question builds on the one before.
@@ -21,6 +23,9 @@ type kafkaCheck struct {
 }
 
 func (j *checkJob) lookAtKafka(ctx context.Context) {
+	if risk := j.kafka.risk(); risk != "" {
+		j.report.warn("kafka", risk, "")
+	}
 	meta := j.reachKafka(ctx)
 	if meta == nil {
 		j.report.skip("kafka topic", "no broker answers")
@@ -102,7 +107,7 @@ func (c *kafkaCheck) lookAtTopic(ctx context.Context, meta *kafka.MetadataRespon
 	i := slices.IndexFunc(meta.Topics, func(t kafka.Topic) bool { return t.Name == c.topic })
 	if i < 0 || errors.Is(meta.Topics[i].Error, kafka.UnknownTopicOrPartition) {
 		c.report.bad(what, "there is no topic "+c.topic, fmt.Sprintf("Start ingest with --kafka-create-topic, or create it: kafka-topics.sh --create --topic %s --partitions 6 --replication-factor 3 --config cleanup.policy=delete --config min.insync.replicas=2 --config retention.ms=1209600000 --config max.message.bytes=%d",
-			c.topic, c.maxBody+recordOverhead))
+			c.topic, ingest.LeastMessageBytes(c.maxBody)))
 		return nil
 	}
 	topic := meta.Topics[i]
@@ -139,9 +144,6 @@ func (c *kafkaCheck) lookAtReplicas(partitions []kafka.Partition) {
 	}
 }
 
-// recordOverhead is what package ingest reserves for a record's key, headers and framing beside the body.
-const recordOverhead = 1 << 10
-
 // lookAtConfigs reads the settings that a receipt is worth as much as.
 func (c *kafkaCheck) lookAtConfigs(ctx context.Context) {
 	const what = "kafka topic"
@@ -158,9 +160,9 @@ func (c *kafkaCheck) lookAtConfigs(ctx context.Context) {
 		c.report.warn(what, "min.insync.replicas="+configs["min.insync.replicas"]+": a record counts as written when one broker has it",
 			"With 3 replicas: kafka-configs.sh --alter --topic "+c.topic+" --add-config min.insync.replicas=2")
 	}
-	if n, err := strconv.Atoi(configs["max.message.bytes"]); err != nil || n < c.maxBody+recordOverhead {
+	if n, err := strconv.Atoi(configs["max.message.bytes"]); err != nil || n < ingest.LeastMessageBytes(c.maxBody) {
 		c.report.bad(what, fmt.Sprintf("max.message.bytes=%s has no room for a body of --max-body %s", configs["max.message.bytes"], showSize(c.maxBody)),
-			fmt.Sprintf("kafka-configs.sh --alter --topic %s --add-config max.message.bytes=%d, or lower --max-body", c.topic, c.maxBody+recordOverhead))
+			fmt.Sprintf("kafka-configs.sh --alter --topic %s --add-config max.message.bytes=%d, or lower --max-body", c.topic, ingest.LeastMessageBytes(c.maxBody)))
 	}
 }
 

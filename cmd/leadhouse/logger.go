@@ -31,6 +31,16 @@ func logWriter(w io.Writer, file *os.File, format string) io.Writer {
 	return zerolog.ConsoleWriter{Out: w, NoColor: !isTerminal(file) || os.Getenv("NO_COLOR") != "", TimeFormat: "15:04:05.000"}
 }
 
+// starting is the first line of a job: what it is, and what it risks.
+func starting(log zerolog.Logger, risks ...string) {
+	log.Info().Str("version", build().version).Msg("starting")
+	for _, risk := range risks {
+		if risk != "" {
+			log.Warn().Msg(risk)
+		}
+	}
+}
+
 func isConsole(w *os.File, format string) bool {
 	return format == "console" || format != "json" && isTerminal(w)
 }

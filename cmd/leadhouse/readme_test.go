@@ -25,7 +25,7 @@ func TestREADMEListsEverySetting(t *testing.T) {
 	}
 	want := before + begin + main.SettingsTable() + end + after
 	if *update {
-		if err := os.WriteFile(readme, []byte(want), 0o644); err != nil { //nolint:gosec // a page for everybody
+		if err := os.WriteFile(readme, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return

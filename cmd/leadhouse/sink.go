@@ -142,7 +142,7 @@ func (j *sinkJob) prepare(log zerolog.Logger) (func(context.Context) error, erro
 		return nil, err
 	}
 	return func(ctx context.Context) error {
-		log.Info().Str("version", build().version).Msg("starting")
+		starting(log, j.kafka.risk(), j.clickhouse.risk())
 		return errors.Join(s.Run(ctx), conn.Close())
 	}, nil
 }

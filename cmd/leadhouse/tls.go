@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 )
 
@@ -40,6 +41,17 @@ func (t *tlsSettings) settings(group, who string) settings {
 			usage: "The name that the certificate must have, where it is not the host's that is dialled.",
 		},
 	}
+}
+
+// allLoopback: what is sent there stays on this machine.
+func allLoopback(addrs []string) bool {
+	for _, a := range addrs {
+		host, _, _ := net.SplitHostPort(a)
+		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			return false
+		}
+	}
+	return true
 }
 
 // config is nil when TLS is off. Its errors name the settings.
