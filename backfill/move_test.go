@@ -159,6 +159,7 @@ func TestAMoveLeavesWhatCameAfterItRead(t *testing.T) {
 	const n = 500
 	d, sink := newMove(t, n)
 	cfg := d.config(afterMove...)
+	cfg.SettleFor = time.Second // a later sweep moves it
 	cfg.ChunkRows = 100
 	cfg.Progress = &tripwire{rows: 100, trip: func() { // four chunks have been read, or will be from the same parts
 		if err := deliver(t.Context(), d.conn, sink, 1_000_000, events("doc", n, "document.signed", `{"documentId":"later","pages":2}`)...); err != nil {

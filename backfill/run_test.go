@@ -302,7 +302,7 @@ func TestHostileNames(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	hostile := []string{
-		"lead.created", `{"leadId":"x","a` + "`" + ` String); DROP TABLE lead_events; --":1,"b'":"' OR 1=1 --","` + "c\u009b31m" + `":1,"select":1,"event_id":1,"_schema":2,"payload":"p"}`,
+		"lead.created", `{"leadId":"x","note":"` + "\u009b31m\u202e" + `","a` + "`" + ` String); DROP TABLE lead_events; --":1,"b'":"' OR 1=1 --","` + "c\u009b31m" + `":1,"select":1,"event_id":1,"_schema":2,"payload":"p"}`,
 		"x'; DROP DATABASE " + d.name + "; --.y", `{"a":1}`,
 		"lead`.x", `{}`, "../../etc.passwd", `{"a":1}`, "ÿ.y", `{}`, "deliveries.made", `{"x":1}`, "other.made", `{"x":1}`, "a.b", `{"it's":"\\'); --"}`,
 	}
@@ -315,7 +315,7 @@ func TestHostileNames(t *testing.T) {
 		t.Errorf("got %+v\n%s", result, out)
 	}
 	d.want("SELECT groupArray(name) FROM (SELECT name FROM system.columns WHERE database = '"+d.name+"' AND table = 'lead_events' AND name NOT LIKE '\\\\_%' ORDER BY position)",
-		"['event_id','event_type','occurred_at','lead_id','lead_select','payload']")
+		"['event_id','event_type','occurred_at','lead_id','note','lead_select','payload']")
 	d.want("SELECT groupArray(name) FROM (SELECT name FROM system.tables WHERE database = '"+d.name+"' AND name LIKE '%\\\\_events' ORDER BY name)",
 		"['a_events','deliveries_events','lead_events','other_events']")
 	// An event ID may hold quotes: the DELETE that names it must not care.

@@ -19,13 +19,14 @@ func TestLateRowsAreSweptUp(t *testing.T) {
 	d := open(t)
 	d.run(d.config(beforeMove...))
 	old := d.load()
-	const batches, rows = 12, 50
+	const batches, rows = 30, 50
 	cfg := d.config("lead.created", `{"leadId":"x","score":1}`, "document.signed", `{"documentId":"x","pages":1}`)
 	cfg.SettleFor = time.Second
 
 	var sink sync.WaitGroup
 	sink.Go(func() {
-		// It learns of revision 2 and writes on for a second, 12 batches with what it knew before.
+		// It sees revision 2 and all the same writes on for more than two seconds with what it knew before: none of the
+		// pauses is as long as SettleFor, all of them together are longer.
 		eventually(t, "the plan is applied", func() bool {
 			w, err := schema.Load(t.Context(), d.conn, d.name)
 			return err == nil && w.Revision == 2
