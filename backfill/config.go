@@ -17,7 +17,7 @@ import (
 	"github.com/leadhouse/leadhouse/schema"
 )
 
-// Builtin, as Config.Catalog, is the catalog in the binary.
+// Builtin is the Config.Catalog that means the one in the binary.
 const Builtin = "builtin"
 
 // Config is everything a Backfill needs. ClickHouse is required, and APIKey when the catalog comes from the API.

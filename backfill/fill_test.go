@@ -204,7 +204,7 @@ func TestASinkWinsOverTheFill(t *testing.T) {
 			t.Error(err)
 		}
 	}}
-	f.db.run(cfg)
+	f.run(cfg)
 	f.want("SELECT (count(), countIf(score = 6)) FROM db.lead_events FINAL", "(5000,5000)")
 }
 

@@ -93,7 +93,7 @@ func untilReset(resp *http.Response) time.Duration {
 func retryAfter(resp *http.Response) time.Duration {
 	value := strings.TrimSpace(resp.Header.Get("Retry-After"))
 	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil { // 31 bits of seconds still fit a Duration
-		return time.Duration(seconds) * time.Second //nolint:gosec // bounded by its 31 bits
+		return time.Duration(seconds) * time.Second
 	}
 	if t, err := http.ParseTime(value); err == nil {
 		return max(t.Sub(serverNow(resp)), 0)

@@ -52,7 +52,7 @@ func (l *Lines) Start(what string, total uint64) {
 func (l *Lines) Add(rows int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.rows += uint64(rows) //nolint:gosec // a count of rows is not negative
+	l.rows += uint64(rows)
 	if time.Since(l.said) >= lineInterval {
 		l.said = time.Now()
 		l.say("going on")

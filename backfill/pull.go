@@ -43,7 +43,7 @@ func (b *Backfill) pull(ctx context.Context) (c *schema.Catalog, source string, 
 }
 
 func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path) //nolint:gosec // the operator names the file
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
