@@ -27,7 +27,7 @@ type Topic struct {
 	// Create it when it is absent, with Partitions, Replicas and Retention, min.insync.replicas 2 where there are 3 replicas,
 	// cleanup.policy=delete and a max.message.bytes that fits Config.MaxBody.
 	Create     bool
-	Partitions int           // Defaults to 3, a leader for each of three brokers: more split the batches (64 senders: 19 k/s over 3, 14 k/s over 6).
+	Partitions int           // Defaults to 3: a leader on each of three brokers. More of them split the batches (doc.go).
 	Replicas   int           // Defaults to 3, and to fewer where there are fewer brokers.
 	Retention  time.Duration // Defaults to 14 days: how long the warehouse may be away.
 }

@@ -106,8 +106,7 @@ func (c *kafkaCheck) lookAtTopic(ctx context.Context, meta *kafka.MetadataRespon
 	const what = "kafka topic"
 	i := slices.IndexFunc(meta.Topics, func(t kafka.Topic) bool { return t.Name == c.topic })
 	if i < 0 || errors.Is(meta.Topics[i].Error, kafka.UnknownTopicOrPartition) {
-		c.report.bad(what, "there is no topic "+c.topic, fmt.Sprintf("Start ingest with --kafka-create-topic, or create it: kafka-topics.sh --create --topic %s --partitions 6 --replication-factor 3 --config cleanup.policy=delete --config min.insync.replicas=2 --config retention.ms=1209600000 --config max.message.bytes=%d",
-			c.topic, ingest.LeastMessageBytes(c.maxBody)))
+		c.report.bad(what, "there is no topic "+c.topic, "Start ingest with --kafka-create-topic, or create it: "+c.createTopic())
 		return nil
 	}
 	topic := meta.Topics[i]
@@ -119,6 +118,13 @@ func (c *kafkaCheck) lookAtTopic(ctx context.Context, meta *kafka.MetadataRespon
 	c.lookAtReplicas(topic.Partitions)
 	c.lookAtConfigs(ctx)
 	return topic.Partitions
+}
+
+// createTopic is the command that makes the topic as ingest does.
+func (c *kafkaCheck) createTopic() string {
+	t := ingest.Defaults().Topic
+	return fmt.Sprintf("kafka-topics.sh --create --topic %s --partitions %d --replication-factor %d --config cleanup.policy=delete --config min.insync.replicas=2 --config retention.ms=%d --config max.message.bytes=%d",
+		c.topic, t.Partitions, t.Replicas, t.Retention.Milliseconds(), ingest.LeastMessageBytes(c.maxBody))
 }
 
 func (c *kafkaCheck) lookAtReplicas(partitions []kafka.Partition) {
