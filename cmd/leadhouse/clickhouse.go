@@ -117,8 +117,8 @@ func (c *clickhouseSettings) open(job string, conns int) (driver.Conn, error) {
 
 // databaseSetting is the database's name, which three commands share.
 func databaseSetting(dst *string) *setting {
-	name := text(dst, "NAME")
-	name.parse = func(t string) error {
+	database := text(dst, "NAME")
+	database.parse = func(t string) error {
 		if err := schema.CheckDatabase(t); err != nil {
 			return err
 		}
@@ -126,7 +126,7 @@ func databaseSetting(dst *string) *setting {
 		return nil
 	}
 	return &setting{
-		name: "clickhouse-database", group: "ClickHouse", field: "Database", value: name,
+		name: "clickhouse-database", group: "ClickHouse", field: "Database", value: database,
 		usage: "The database of the warehouse.",
 	}
 }

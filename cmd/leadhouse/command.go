@@ -43,7 +43,7 @@ func (c *command) withCommon() *command {
 		c.settings,
 		&setting{
 			name: "config", group: group, value: file(&c.configFile), noFile: true,
-			usage: "YAML file with settings, one `key: value` a line; the keys are the names of the flags without the dashes. What stands below `" + c.name + ":` is for this command alone. Flags and variables win over it.",
+			usage: "YAML file with settings, one `key: value` a line; the keys are the names of the flags without the dashes; paths are relative to the working directory. What stands below `" + c.name + ":` is for this command alone. Flags and variables win over it.",
 		},
 		&setting{
 			name: "log-level", group: group, value: oneOf(&c.logLevel, "debug", "info", "warn", "error"),
@@ -76,7 +76,8 @@ func (c *command) cli(all []*command) *cli.Command {
 // action reads the configuration, all of it, reports all that is wrong with it, and only then begins.
 func (c *command) action(cc *cli.Context, all []*command) error {
 	if cc.Args().Present() {
-		return misuse("leadhouse "+c.name, fmt.Sprintf("flags are all that it takes, and there is %q", cc.Args().First()))
+		// Without the text: it may be a secret, after a flag that was to be another.
+		return misuse("leadhouse "+c.name, fmt.Sprintf("flags are all that it takes, and the last %d words belong to none", cc.Args().Len()))
 	}
 	warnings, problems := c.read(all)
 	log := newLogger(os.Stderr, c.logLevel, c.logFormat).With().Str("command", c.name).Logger()

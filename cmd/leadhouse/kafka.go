@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"regexp"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -150,10 +151,13 @@ func (k *kafkaSettings) dialer(clientID string) (*kafka.Dialer, error) {
 	}, err
 }
 
+// topicName is Kafka's rule.
+var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+
 // topicSetting is the topic's name, which three commands share.
 func topicSetting(dst *string, field string) *setting {
 	return &setting{
-		name: "kafka-topic", group: "Kafka topic", field: field, value: text(dst, "NAME"),
+		name: "kafka-topic", group: "Kafka topic", field: field, value: name(dst, topicName, "a topic's name: letters, digits, '.', '_' and '-', at most 249"),
 		usage: "The topic that carries the deliveries.",
 	}
 }

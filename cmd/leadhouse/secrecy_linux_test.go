@@ -50,7 +50,7 @@ func TestSecrecy(t *testing.T) {
 	}
 
 	sink := p.start("sink", "--admin-addr", p.sinkAdmin, "--kafka-password-file", passwordFile, "--batch-age", "100ms")
-	p.env = append(p.env, "LEADHOUSE_KAFKA_PASSWORD="+password)
+	p.env = append(p.env, "LEADHOUSE_KAFKA_PASSWORD="+password+"\n") // as from a Kubernetes Secret made of a file
 	ingest := p.startIngest()
 	p.awaitReady(sink, p.sinkAdmin)
 	for _, body := range exampleBodies(t) {

@@ -30,7 +30,7 @@ const secretLimit = 64 << 10
 // readSecret finds the secret: in the file that a flag names, else in the variable, else in the file that the --config
 // file names. The variable and the variable for the file are of equal rank, so that both together are a problem.
 func (s *setting) readSecret() (warnings []string, err error) {
-	direct := os.Getenv(s.secret.variable())
+	direct := strings.TrimRight(os.Getenv(s.secret.variable()), "\r\n") // Kubernetes makes variables of whole files
 	switch {
 	case s.bad:
 		return nil, nil

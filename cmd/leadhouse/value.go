@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,10 +37,29 @@ const (
 func text(dst *string, form string) value {
 	return value{
 		form: form, tags: []string{yamlText}, want: "text (in quotes, if it looks like a number)",
-		parse: func(t string) error { *dst = t; return nil },
+		parse: func(t string) error {
+			if t == "" {
+				return errors.New("this is empty: leave the setting out, if the default is meant")
+			}
+			*dst = t
+			return nil
+		},
 		show:  func() string { return *dst },
 		isSet: func() bool { return *dst != "" },
 	}
+}
+
+// name is text of one form.
+func name(dst *string, form *regexp.Regexp, rule string) value {
+	v := text(dst, "NAME")
+	v.parse = func(t string) error {
+		if !form.MatchString(t) {
+			return fmt.Errorf("%q is not %s", t, rule)
+		}
+		*dst = t
+		return nil
+	}
+	return v
 }
 
 // oneOf is one of some words.
@@ -56,10 +76,11 @@ func oneOf(dst *string, words ...string) value {
 	return v
 }
 
-// file is a path to a file that must be there.
+// file is a path to a file, or nothing: none.
 func file(dst *string) value {
 	v := text(dst, "FILE")
 	v.want = "a path"
+	v.parse = func(t string) error { *dst = t; return nil }
 	return v
 }
 
@@ -80,6 +101,9 @@ func listen(dst *string) value {
 // addresses are hosts with their ports, separated by commas; in the file also a list.
 func addresses(dst *[]string, example string) value {
 	v := list(dst, "HOST:PORT,…", func(word string) error {
+		if strings.ContainsAny(word, "@/") {
+			return fmt.Errorf("host:port alone is wanted here, like %s", example) // without the text: a URL may hold a password
+		}
 		if host, _, _ := net.SplitHostPort(word); host == "" || !isAddress(word) {
 			return fmt.Errorf("%q is not host:port, like %s", word, example)
 		}
