@@ -22,8 +22,8 @@ const Builtin = "builtin"
 
 // Config is everything a Backfill needs. ClickHouse is required, and APIKey when the catalog comes from the API.
 type Config struct {
-	// ClickHouse is the connection pool to work through; native protocol. Up to three connections are used at a time (a
-	// stream, an insert, a ping of the pool). It is not closed.
+	// ClickHouse is the connection pool to work through; native protocol. Two connections are used at a time (a stream,
+	// and an insert or a question): with one it would wait for itself. It is not closed.
 	ClickHouse driver.Conn
 
 	// Database holds the tables; it is created when absent. Defaults to "leadron".

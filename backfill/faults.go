@@ -20,6 +20,10 @@ type retry struct {
 	last    time.Time // of the last progress
 }
 
+func newRetry(b *backoff.ExponentialBackOff, limit time.Duration) *retry {
+	return &retry{backOff: b, limit: limit, last: time.Now()}
+}
+
 func (r *retry) reset() {
 	r.last = time.Now()
 	r.backOff.Reset()

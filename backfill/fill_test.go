@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2"
+
 	"github.com/leadhouse/leadhouse/backfill"
 	"github.com/leadhouse/leadhouse/deploy/local"
 )
@@ -165,6 +167,27 @@ func TestAFillGivesUpInTheEnd(t *testing.T) {
 	}
 	if took := time.Since(began); took > 30*time.Second {
 		t.Errorf("it took %v", took)
+	}
+}
+
+// A pool of two connections is enough: a third would be waited for in vain.
+func TestTwoConnectionsAreEnough(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.run(d.config(beforeMove...))
+	d.deliver(d.load(), 0, events("lead", 3000, "lead.created", `{"leadId":"l","score":5}`)...)
+	d.deliver(d.load(), 3000, events("doc", 3000, "document.signed", `{"documentId":"d"}`)...)
+	options := d.ch.Options()
+	options.MaxOpenConns, options.DialTimeout = 2, 5*time.Second // the latter is how long a connection is waited for
+	pool, err := clickhouse.Open(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	cfg := d.config("lead.created", `{"leadId":"x","score":1}`, "document.signed", `{"documentId":"x"}`)
+	cfg.ClickHouse, cfg.ChunkRows, cfg.RetryFor = pool, 500, time.Nanosecond
+	if result, out := d.run(cfg); result.Retyped != 3000 || result.Moved != 3000 {
+		t.Errorf("got %+v\n%s", result, out)
 	}
 }
 

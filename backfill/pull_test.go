@@ -225,6 +225,19 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+// Pull is for whoever only wants to know whether the API answers.
+func TestPullAlone(t *testing.T) {
+	t.Parallel()
+	l := leadron(t)
+	c, source, err := backfill.Pull(t.Context(), backfill.Config{APIURL: l.URL(), APIKey: apiKey})
+	if err != nil || len(c.Events) != 14 || source != l.URL()+"/v1/integrations/webhooks/catalog" {
+		t.Errorf("got %d events from %s, %v", len(c.Events), source, err)
+	}
+	if _, _, err := backfill.Pull(t.Context(), backfill.Config{APIURL: "http://leadron.example", APIKey: apiKey}); err == nil || !strings.Contains(err.Error(), "in the clear") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestCatalogFiles(t *testing.T) {
 	t.Parallel()
 	d := open(t)

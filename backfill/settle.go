@@ -24,21 +24,15 @@ func (b *Backfill) settle(ctx context.Context, result *Result) error {
 	if err != nil {
 		return fmt.Errorf("read when the schema was changed: %w", err)
 	}
-	var swept time.Time // end of the first whole sweep
-	again := &retry{backOff: b.backOff(), limit: b.cfg.RetryFor, last: time.Now()}
+	var swept time.Time // end of the first sweep
 	for {
-		began, before := time.Now(), *result
-		found, err := b.sweep(ctx, result)
-		if *result != before {
-			again.reset()
+		began := time.Now()
+		found, err := b.sweepThrough(ctx, result)
+		if err != nil {
+			return err
 		}
 		switch {
-		case err != nil:
-			if err := again.after(ctx, err, b.cfg.Logger); err != nil {
-				return err
-			}
-			continue
-		case swept.IsZero():
+		case swept.IsZero(): // what it found was history
 			if swept = time.Now(); swept.Sub(changed) < b.cfg.SettleFor {
 				b.print(fmt.Sprintf("Watching until no sink has written rows with older columns for %v.\n", b.cfg.SettleFor))
 			}
@@ -54,7 +48,24 @@ func (b *Backfill) settle(ctx context.Context, result *Result) error {
 		if err := pause(ctx, b.cfg.SettleFor/sweepsPerSettle); err != nil {
 			return err
 		}
-		again.reset()
+	}
+}
+
+// sweepThrough sweeps again after faults that may pass, until one sweep has come to its end.
+func (b *Backfill) sweepThrough(ctx context.Context, result *Result) (found bool, err error) {
+	again := newRetry(b.backOff(), b.cfg.RetryFor)
+	for {
+		before := *result
+		some, err := b.sweep(ctx, result)
+		if found = found || some; err == nil {
+			return found, nil
+		}
+		if *result != before {
+			again.reset()
+		}
+		if err := again.after(ctx, err, b.cfg.Logger); err != nil {
+			return false, err
+		}
 	}
 }
 
