@@ -138,7 +138,7 @@ func TestABatchThatHangsWhenItsGenerationEndsIsNotCommitted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, worldConfig{partitions: 2})
 	slow := w.config()
-	slow.HandoverTimeout = 300 * time.Millisecond
+	slow.HandoverTimeout, slow.InsertTimeout = 300*time.Millisecond, time.Hour
 	first := w.start(slow)
 	first.awaitReady()
 	w.proxy.freeze(true) // only the first sink's

@@ -136,6 +136,7 @@ func TestOnlyWhatIsNotInIsTypedAnew(t *testing.T) {
 	cfg := w.config()
 	cfg.ReloadInterval = time.Hour
 	w.start(cfg).awaitReady()
+	w.evolve([]byte(grown)) // a revision more: typed anew, a row would have another token
 	w.exec(`ALTER TABLE {db}.lead_events DROP COLUMN email`)
 	w.exec(`SYSTEM STOP MERGES {db}.task_events`)
 	w.produce(0, events(0, 70)...)
