@@ -33,7 +33,7 @@ func newCells(k Kind) cells {
 	case Array:
 		return &plain[[]string]{parse: parseArray}
 	case Object:
-		return &plain[map[string]string]{parse: parseObject}
+		return &plain[members]{parse: parseObject}
 	case Mixed:
 		return &nullable[string]{parse: parseMixed}
 	}

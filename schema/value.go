@@ -89,11 +89,11 @@ func parseArray(v span) ([]string, bool) {
 
 // parseObject reads an object's members: strings as they are, the rest as its JSON text. A key that stands there twice
 // makes the object invalid: nobody can tell which was meant.
-func parseObject(v span) (map[string]string, bool) {
+func parseObject(v span) (members, bool) {
 	if v.kind() != '{' || v.deep {
 		return nil, false
 	}
-	members := map[string]string{}
+	var all members
 	ok := true
 	s := scanner{b: v.raw}
 	err := s.object(func(key span) error {
@@ -103,10 +103,9 @@ func parseObject(v span) (map[string]string, bool) {
 		}
 		name, nameFits := unquote(key)
 		text, textFits := parseMixed(value)
-		_, twice := members[name]
-		ok = ok && nameFits && textFits && !twice
-		members[name] = text
+		ok = ok && nameFits && textFits
+		all = append(all, member{name, text})
 		return nil
 	})
-	return members, ok && err == nil
+	return all, ok && err == nil && all.distinct()
 }
