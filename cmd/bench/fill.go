@@ -27,7 +27,7 @@ const (
 	fillMemory = 400 // MiB
 
 	// chunkRows is backfill's default.
-	chunkRows = 50_000
+	chunkRows = 25_000
 
 	// killAt is the share of rows after which the fill is killed.
 	killAt = 1.0 / 3
