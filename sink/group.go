@@ -74,11 +74,13 @@ func (s *Sink) generations(stop context.Context, members *kafka.ConsumerGroup) (
 			continue
 		}
 		s.health.over("group")
-		last = newPipeline(s, generation)
+		p := newPipeline(s, generation)
 		s.metrics.rebalances.Inc()
-		s.metrics.partitions.Set(float64(len(last.partitions)))
-		s.cfg.Logger.Info().Int32("generation", generation.ID).Ints32("partitions", last.partitions).Msg("joined the group")
-		generation.Start(func(ctx context.Context) { last.run(stop, ctx) })
+		s.metrics.partitions.Set(float64(len(p.partitions)))
+		s.cfg.Logger.Info().Int32("generation", generation.ID).Ints32("partitions", p.partitions).Msg("joined the group")
+		// Of a generation that has ended meanwhile, kafka-go runs this late, and does not wait for it.
+		generation.Start(func(ctx context.Context) { p.run(stop, ctx) })
+		last = p
 	}
 }
 

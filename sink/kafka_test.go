@@ -148,12 +148,13 @@ func TestABatchThatHangsWhenItsGenerationEndsIsNotCommitted(t *testing.T) {
 	direct := w.config()
 	direct.ClickHouse = openAs(t, local.Shared(t).Addr(), "default", "")
 	second := w.start(direct)
-	w.eventually("both are members", func() (bool, string) {
-		return second.metric("leadhouse_sink_assigned_partitions") == 1, ""
-	})
+	began := time.Now()
 	w.eventually("the first has given its batch up", func() (bool, string) {
 		return first.metric("leadhouse_sink_abandoned_batches_total") >= 1, ""
 	})
+	if took := time.Since(began); took > 8*time.Second { // a schema reading that hangs may take 10 s; it is not waited for
+		t.Errorf("the group waited %v", took)
+	}
 	w.prefix()
 	w.proxy.freeze(false) // now its late rows may come
 	w.check()
