@@ -147,7 +147,7 @@ func TestABatchThatHangsWhenItsGenerationEndsIsNotCommitted(t *testing.T) {
 
 	direct := w.config()
 	direct.ClickHouse = openAs(t, local.Shared(t).Addr(), "default", "")
-	second := w.start(direct)
+	w.start(direct)
 	began := time.Now()
 	w.eventually("the first has given its batch up", func() (bool, string) {
 		return first.metric("leadhouse_sink_abandoned_batches_total") >= 1, ""
