@@ -81,6 +81,14 @@ func (s *Sink) generations(stop context.Context, members *kafka.ConsumerGroup) (
 		// Of a generation that has ended meanwhile, kafka-go runs this late, and does not wait for it.
 		generation.Start(func(ctx context.Context) { p.run(stop, ctx) })
 		last = p
+		if len(p.partitions) > 0 {
+			continue
+		}
+		// More members than partitions, or the topic has been deleted: then generations would follow each other without a
+		// pause, and until Next is called again none does.
+		if err := s.awaitTopic(stop); err != nil {
+			s.fail(err)
+		}
 	}
 }
 

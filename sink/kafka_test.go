@@ -337,6 +337,26 @@ func TestAtTheStartAMissingTopicIsWaitedFor(t *testing.T) {
 	w.check()
 }
 
+// The topic is deleted under the sink: it waits, and does not rebalance without end.
+func TestADeletedTopicIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, worldConfig{})
+	r := w.start(w.config())
+	w.produce(0, events(0, 10)...)
+	w.check()
+	if err := w.kafka.Cluster().DeleteTopic(topic); err != nil {
+		t.Fatal(err)
+	}
+	r.awaitTrouble("topic: ")
+	joins := w.kafka.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.JoinGroup}, Observe: true, TopLevel: true, Count: -1})
+	beats := w.kafka.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Observe: true, Count: -1})
+	w.eventually("some seconds have passed", func() (bool, string) { return beats.Hits() >= 2, fmt.Sprint(beats.Hits()) })
+	if got := joins.Hits(); got > 3 {
+		t.Errorf("joined %d times in some seconds", got)
+	}
+	r.stop()
+}
+
 // A topic grows: the new partition is read from its first record, without a restart.
 func TestANewPartitionIsReadFromItsStart(t *testing.T) {
 	t.Parallel()
