@@ -104,6 +104,10 @@ func TestClickHouseMayBeAway(t *testing.T) {
 			if !strings.Contains(log.String(), "trouble is over") {
 				t.Errorf("the log does not say that it is over:\n%s", log.String())
 			}
+			r.stop()
+			if _, body := r.get("/metrics"); strings.Contains(body, `{partition="`) {
+				t.Errorf("series of partitions that were given back:\n%s", body)
+			}
 		})
 	}
 }

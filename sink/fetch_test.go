@@ -87,6 +87,9 @@ func TestRecordsThatUnpackToFarMoreAreCut(t *testing.T) {
 	cfg.BatchBytes = 200 << 10
 	r := w.start(cfg)
 	w.check()
+	if got := w.fetches().steps; got < 20 {
+		t.Errorf("6 MB came in %d fetches, of 200 KiB each", got)
+	}
 	if got := r.metric(`leadhouse_sink_batch_bytes_bucket{le="262144"}`); got != r.metric("leadhouse_sink_batch_bytes_count") {
 		t.Errorf("a batch of more than 256 KiB: %v of %v are within", got, r.metric("leadhouse_sink_batch_bytes_count"))
 	}

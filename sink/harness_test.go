@@ -52,8 +52,8 @@ type world struct {
 
 // fetches is what Kafka was asked for.
 type fetches struct {
-	requests int
-	offset   int64 // the highest
+	steps  int   // times that an offset was higher than any before
+	offset int64 // the highest
 }
 
 // sent is one record that Kafka has acknowledged.
@@ -124,10 +124,11 @@ func (w *world) fetches() fetches {
 func (w *world) observe(req kmsg.Request) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.fetched.requests++
 	for _, t := range req.(*kmsg.FetchRequest).Topics {
 		for _, p := range t.Partitions {
-			w.fetched.offset = max(w.fetched.offset, p.FetchOffset)
+			if p.FetchOffset > w.fetched.offset {
+				w.fetched = fetches{w.fetched.steps + 1, p.FetchOffset}
+			}
 		}
 	}
 	return true

@@ -142,6 +142,7 @@ func TestABatchThatHangsWhenItsGenerationEndsIsNotCommitted(t *testing.T) {
 	first := w.start(slow)
 	first.awaitReady()
 	w.proxy.freeze(true) // only the first sink's
+	w.eventually("a schema reading hangs", func() (bool, string) { return w.proxy.held() > 0, "" })
 	w.spread(2, events(0, 300)...)
 	w.eventually("the first has fetched", func() (bool, string) { return w.fetches().offset >= 100, "" })
 

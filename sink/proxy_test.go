@@ -23,13 +23,14 @@ type proxy struct {
 	upstream string
 	wg       sync.WaitGroup
 
-	mu     sync.Mutex
-	cond   *sync.Cond
-	away   bool             // nobody answers: connections are cut, new ones closed
-	frozen bool             // connections stay, nothing passes
-	faults map[string]fault // by table
-	hits   int
-	conns  map[net.Conn]struct{}
+	mu      sync.Mutex
+	cond    *sync.Cond
+	away    bool             // nobody answers: connections are cut, new ones closed
+	frozen  bool             // connections stay, nothing passes
+	faults  map[string]fault // by table
+	hits    int
+	waiting int // reads that are held up while frozen
+	conns   map[net.Conn]struct{}
 }
 
 func newProxy(t testing.TB, upstream string) *proxy {
@@ -70,6 +71,13 @@ func (p *proxy) freeze(frozen bool) {
 	defer p.mu.Unlock()
 	p.frozen = frozen
 	p.cond.Broadcast()
+}
+
+// held is how many connections have something to pass on, and may not.
+func (p *proxy) held() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.waiting
 }
 
 // arm sets what happens to the next INSERT into a table.
@@ -125,9 +133,11 @@ func (p *proxy) add(conns ...net.Conn) bool {
 func (p *proxy) pass() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.waiting++
 	for p.frozen {
 		p.cond.Wait()
 	}
+	p.waiting--
 }
 
 // link is one connection. It follows an INSERT: its query, the table's columns from the server, the rows, the answer.

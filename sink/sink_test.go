@@ -28,9 +28,6 @@ func TestEventsGoToTheirTablesAndTheBooksBalance(t *testing.T) {
 	if got := r.metric(`leadhouse_sink_receipt_to_visible_seconds_count`); got < 2500 {
 		t.Errorf("receipt_to_visible_seconds_count: %v, want at least 2500", got)
 	}
-	if got := r.metric(`leadhouse_sink_lag{partition="0"}`); got != 0 {
-		t.Errorf("lag after the partitions were given back: %v, want no series", got)
-	}
 }
 
 func TestWhatIsNoEventBecomesADeadLetterWithItsBytes(t *testing.T) {
@@ -113,7 +110,6 @@ func TestABatchEndsByRowsBytesOrAge(t *testing.T) {
 			cfg := w.config()
 			set(&cfg)
 			r := w.start(cfg)
-			// Nothing is due by age: a last, smaller batch is flushed by the stop.
 			w.eventually("a batch was flushed", func() (bool, string) {
 				return r.metric(`leadhouse_sink_batch_rows_count`) > 20, ""
 			})
@@ -127,6 +123,7 @@ func TestABatchEndsByRowsBytesOrAge(t *testing.T) {
 			if got := r.metric(`leadhouse_sink_batch_bytes_bucket{le="4096"}`); got != r.metric(`leadhouse_sink_batch_bytes_count`) {
 				t.Errorf("a batch of more than 2000 bytes and a record: %v of %v are within 4096", got, r.metric(`leadhouse_sink_batch_bytes_count`))
 			}
+			w.start(w.config())
 			w.check()
 		})
 	}
