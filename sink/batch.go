@@ -2,6 +2,8 @@ package sink
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -26,35 +28,41 @@ type block interface {
 
 // insertion is one table's share of a batch.
 type insertion struct {
-	block block
-	token token
-	done  bool // ClickHouse has acknowledged it
+	block  block
+	events *schema.EventBlock // block, where it is an event table's
+	token  token
+	done   bool // ClickHouse has acknowledged it
 }
 
 // batch is what is inserted and committed together: records of all partitions, typed into one block per table. One batch
 // for all, because one per partition would make parts in ClickHouse by the dozen. It keeps its records until it is
 // committed: blocks point into their bytes, and a schema change types them again.
 type batch struct {
-	salt, topic       string
+	salt, topic       string // for tokens
 	maxRows, maxBytes int
-	warehouse         *schema.Warehouse // all rows of events are typed by it and marked with its revision
-	decoder           schema.Decoder
-	fetched           []fetched
-	events            map[*schema.Table]*insertion
-	deadLetters       insertion
-	deliveries        insertion
-	rows, bytes       int
-	began             time.Time // when its first record was fetched
-	refusals          map[schema.Reason]int
+
+	warehouse   *schema.Warehouse // **all event rows are typed by it and marked with its revision**
+	decoder     schema.Decoder
+	events      map[*schema.Table]*insertion
+	deadLetters insertion
+	deliveries  insertion
+	letters     *schema.DeadLetterBlock // deadLetters' block
+	ledger      *schema.DeliveryBlock   // deliveries' block
+
+	fetched     []fetched
+	rows, bytes int
+	began       time.Time // when its first record was fetched
+	refusals    map[schema.Reason]int
 }
 
 func newBatch(cfg *Config, salt string) *batch {
-	return &batch{
+	b := &batch{
 		salt: salt, topic: cfg.Topic, maxRows: cfg.BatchRows, maxBytes: cfg.BatchBytes,
-		deadLetters: insertion{block: schema.NewDeadLetterBlock(cfg.Database)},
-		deliveries:  insertion{block: schema.NewDeliveryBlock(cfg.Database)},
-		refusals:    map[schema.Reason]int{},
+		letters: schema.NewDeadLetterBlock(cfg.Database), ledger: schema.NewDeliveryBlock(cfg.Database),
+		refusals: map[schema.Reason]int{},
 	}
+	b.deadLetters.block, b.deliveries.block = b.letters, b.ledger
+	return b
 }
 
 // reset empties the batch and keeps its memory, to be filled with rows typed by the given warehouse.
@@ -120,8 +128,13 @@ func (b *batch) typeRecord(partition int32, r *record, now time.Time) {
 		return
 	}
 	b.typeEvent(partition, r, event, at)
-	b.deliveries.block.(*schema.DeliveryBlock).Append(event.ID, r.value, at, schema.Inserted)
-	b.deliveries.token.row(partition, r, event.ID)
+	b.enter(partition, r, event.ID, at, schema.Inserted)
+}
+
+// enter writes a record's outcome into the ledger: once for each record that is fetched.
+func (b *batch) enter(partition int32, r *record, eventID string, at schema.Record, outcome schema.Outcome) {
+	b.ledger.Append(eventID, r.value, at, outcome)
+	b.deliveries.token.row(partition, r, eventID)
 }
 
 // typeEvent adds the event's row to the block of its table.
@@ -129,11 +142,12 @@ func (b *batch) typeEvent(partition int32, r *record, event *schema.Event, at sc
 	table := b.warehouse.TableFor(event.Type)
 	in := b.events[table]
 	if in == nil {
-		in = &insertion{block: schema.NewEventBlock(b.warehouse, table)}
+		events := schema.NewEventBlock(b.warehouse, table)
+		in = &insertion{block: events, events: events}
 		in.token.begin(b.salt, b.topic, table.Name, b.warehouse.Revision)
 		b.events[table] = in
 	}
-	in.block.(*schema.EventBlock).Append(event, r.value, at)
+	in.events.Append(event, r.value, at)
 	in.token.row(partition, r, event.ID)
 	r.in = in
 }
@@ -141,18 +155,16 @@ func (b *batch) typeEvent(partition int32, r *record, event *schema.Event, at sc
 // bury makes a dead letter of a record that is no event: **with its bytes, key, headers and the reason.**
 func (b *batch) bury(partition int32, r *record, why *schema.Refusal, at schema.Record) {
 	key, headers := r.unpack()
-	b.deadLetters.block.(*schema.DeadLetterBlock).Append(key, r.value, headers, why.Reason, why.Detail, at)
+	b.letters.Append(key, r.value, headers, why.Reason, why.Detail, at)
 	b.deadLetters.token.row(partition, r, "")
-	b.deliveries.block.(*schema.DeliveryBlock).Append("", r.value, at, schema.DeadLettered)
-	b.deliveries.token.row(partition, r, "")
+	b.enter(partition, r, "", at, schema.DeadLettered)
 	b.refusals[why.Reason]++
 }
 
 // retype types the events that are not in ClickHouse yet again, with the columns of another warehouse. Rows that are in
 // stay what they are: their block is done, and backfill re-types them like any other old row.
-func (b *batch) retype(w *schema.Warehouse, now time.Time) {
-	b.events = nil // not reset: the records still point at which block is done
-	b.warehouse = nil
+func (b *batch) retype(w *schema.Warehouse, now time.Time) error {
+	b.warehouse = nil // new blocks: the records still point at the old ones, to know which are done
 	b.retable(w)
 	for _, f := range b.fetched {
 		for i := range f.records {
@@ -161,14 +173,15 @@ func (b *batch) retype(w *schema.Warehouse, now time.Time) {
 				continue
 			}
 			event, err := b.decoder.Decode(r.value)
-			if err != nil {
-				continue // it was an event the first time, and Decode knows no warehouse
+			if err != nil { // it was an event the first time, and decoding knows no schema
+				b.warehouse = nil
+				return fmt.Errorf("type partition %d offset %d again: %w", f.partition, r.offset, err)
 			}
-			b.typeEvent(f.partition, r, event, schema.Record{
-				Epoch: topicEpoch, Partition: f.partition, Offset: r.offset, ReceivedAt: r.receivedAt(), LoadedAt: now,
-			})
+			at := schema.Record{Epoch: topicEpoch, Partition: f.partition, Offset: r.offset, ReceivedAt: r.receivedAt(), LoadedAt: now}
+			b.typeEvent(f.partition, r, event, at)
 		}
 	}
+	return nil
 }
 
 // pending are the insertions that deliveries must wait for.
@@ -189,9 +202,9 @@ func (b *batch) spans() []span {
 	return spans
 }
 
-// refusal reads Decode's error, which is documented to be a *Refusal.
+// refusal reads Decode's error, which is documented to be a *Refusal and nothing else.
 func refusal(err error) *schema.Refusal {
-	if why, ok := err.(*schema.Refusal); ok { //nolint:errorlint // documented to be exactly this
+	if why, ok := errors.AsType[*schema.Refusal](err); ok {
 		return why
 	}
 	return &schema.Refusal{Reason: schema.BadEnvelope, Detail: err.Error()}

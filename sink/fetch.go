@@ -144,13 +144,6 @@ const barrenMost = 3
 func (f *fetcher) fetch(conn *kafka.Conn) (got fetched, high int64, err error) {
 	got.span = span{f.partition, f.next, f.next}
 	got.records = make([]record, 0, f.guess)
-	// kafka-go panics over an empty record batch, with the Batch locked: it cannot be closed, only its connection can,
-	// which is what an error does.
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %v", errBrokenBatch, p)
-		}
-	}()
 	if err := conn.SetDeadline(time.Now().Add(fetchTimeout)); err != nil {
 		return got, 0, err
 	}
@@ -162,7 +155,7 @@ func (f *fetcher) fetch(conn *kafka.Conn) (got fetched, high int64, err error) {
 	size := 0
 	for size < f.most {
 		var m kafka.Message
-		if m, err = batch.ReadMessage(); err != nil {
+		if m, err = readMessage(batch); err != nil {
 			break
 		}
 		if m.Offset < got.next {
@@ -175,6 +168,9 @@ func (f *fetcher) fetch(conn *kafka.Conn) (got fetched, high int64, err error) {
 		got.records = append(got.records, newRecord(&m, &f.small))
 		size += got.records[len(got.records)-1].size()
 	}
+	if errors.Is(err, errBrokenBatch) {
+		return got, high, err // and no Close
+	}
 	cut := err == nil
 	if errors.Is(err, io.EOF) {
 		// What compaction has taken from the batch's end is only in Offset. It runs backwards over an empty batch.
@@ -186,6 +182,17 @@ func (f *fetcher) fetch(conn *kafka.Conn) (got fetched, high int64, err error) {
 	}
 	f.adapt(cut, size, len(got.records))
 	return got, high, err
+}
+
+// readMessage turns kafka-go's panic over an empty record batch into an error. The Batch stays locked: it must not be
+// closed, only its connection can be.
+func readMessage(batch *kafka.Batch) (m kafka.Message, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v", errBrokenBatch, p)
+		}
+	}()
+	return batch.ReadMessage()
 }
 
 // adapt learns how much to ask for: Kafka counts compressed bytes, most counts what comes out of them, and what is cut

@@ -100,7 +100,9 @@ func (f *flusher) insertRows(ctx context.Context, b *batch) error {
 		return err
 	}
 	if w != b.warehouse {
-		b.retype(w, time.Now())
+		if err := b.retype(w, time.Now()); err != nil {
+			return err
+		}
 	}
 	pending := b.pending()
 	errs := make([]error, len(pending))

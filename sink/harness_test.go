@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -38,11 +37,12 @@ const (
 // world is one test's Kafka, database and journal of what was produced. Its check asserts all of the sink's promises.
 type world struct {
 	testing.TB
-	kafka  *local.Kfake
-	client *kafka.Client
-	conn   driver.Conn // past the proxy
-	db     string
-	proxy  *proxy // between sinks and ClickHouse
+	kafka   *local.Kfake // nil with a Kafka of another kind
+	brokers []string
+	client  *kafka.Client
+	conn    driver.Conn // past the proxy
+	db      string
+	proxy   *proxy // between sinks and ClickHouse
 
 	mu      sync.Mutex
 	journal []sent
@@ -81,24 +81,14 @@ type worldConfig struct {
 
 func newWorld(t testing.TB, cfg worldConfig) *world {
 	t.Helper()
-	ch := local.Shared(t)
-	conn, err := ch.Open(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
 	cfg.kafka.Options = append(cfg.kafka.Options, kfake.GroupMinSessionTimeout(time.Second))
 	k, err := local.StartKfake(cfg.kafka)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(k.Stop)
-	transport := &kafka.Transport{MetadataTTL: time.Second}
-	t.Cleanup(transport.CloseIdleConnections)
-	w := &world{
-		TB: t, kafka: k, conn: conn, db: ch.Database(t), proxy: newProxy(t, ch.Addr()),
-		client: &kafka.Client{Addr: kafka.TCP(k.Brokers()...), Timeout: 10 * time.Second, Transport: transport},
-	}
+	w := newWorldOn(t, k.Brokers())
+	w.kafka = k
 	k.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Observe: true, Count: -1, When: w.observe})
 	if !cfg.noTopic {
 		w.createTopic(max(cfg.partitions, 1))
@@ -107,6 +97,23 @@ func newWorld(t testing.TB, cfg worldConfig) *world {
 		w.builtin()
 	}
 	return w
+}
+
+// newWorldOn has a database of its own, and Kafka where it is.
+func newWorldOn(t testing.TB, brokers []string) *world {
+	t.Helper()
+	ch := local.Shared(t)
+	conn, err := ch.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	transport := &kafka.Transport{MetadataTTL: time.Second}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &world{
+		TB: t, brokers: brokers, conn: conn, db: ch.Database(t), proxy: newProxy(t, ch.Addr()),
+		client: &kafka.Client{Addr: kafka.TCP(brokers...), Timeout: 10 * time.Second, Transport: transport},
+	}
 }
 
 func (w *world) builtin() {
@@ -164,7 +171,7 @@ func (w *world) evolve(catalog []byte) {
 // config is what a test's sinks run with: as in production, but quicker.
 func (w *world) config() sink.Config {
 	return sink.Config{
-		Brokers: w.kafka.Brokers(), ClickHouse: openAs(w, w.proxy.addr(), "default", ""), Database: w.db,
+		Brokers: w.brokers, ClickHouse: openAs(w, w.proxy.addr(), "default", ""), Database: w.db,
 		BatchAge: 50 * time.Millisecond, ReloadInterval: 200 * time.Millisecond, RetryMax: 300 * time.Millisecond,
 		InsertTimeout: 20 * time.Second, SessionTimeout: 6 * time.Second, HeartbeatInterval: 100 * time.Millisecond,
 		Logger: zerolog.New(zerolog.NewTestWriter(w)).Level(zerolog.InfoLevel), Registerer: prometheus.NewRegistry(),
@@ -317,164 +324,6 @@ func (w *world) eventually(what string, holds func() (bool, string)) {
 	}
 }
 
-// event is a delivery of the type, with that data.
-func event(id, eventType, data string) delivery {
-	entity, _, _ := strings.Cut(eventType, ".")
-	table := "other_events"
-	switch entity {
-	case "lead", "opportunity", "partner", "commission", "task", "form":
-		if eventType != entity {
-			table = entity + "_events"
-		}
-	}
-	return delivery{
-		key: id, id: id, table: table,
-		body:    fmt.Sprintf(`{"id":%q,"type":%q,"createdAt":"2026-05-27T23:34:12.345Z","data":%s}`, id, eventType, data),
-		headers: []kafka.Header{{Key: "event-id", Value: []byte(id)}, {Key: "event-type", Value: []byte(eventType)}},
-	}
-}
-
-// in is the delivery, expected in another table.
-func (d delivery) in(table string) delivery {
-	d.table = table
-	return d
-}
-
-// bad is a delivery whose body is no envelope.
-func bad(body string, reason schema.Reason) delivery {
-	return delivery{body: body, reason: reason, headers: []kafka.Header{{Key: "signature-secret-id", Value: []byte("s1")}}}
-}
-
-// events makes n different deliveries of mixed types, numbered from the first.
-func events(first, n int) []delivery {
-	made := make([]delivery, n)
-	for i := range made {
-		id := fmt.Sprintf("evt_%026d", first+i)
-		switch (first + i) % 7 {
-		case 0:
-			made[i] = event(id, "lead.created", fmt.Sprintf(`{"leadId":"ld_%d","email":"p%d@acme.com","source":"web_form"}`, first+i, first+i))
-		case 1:
-			made[i] = event(id, "opportunity.created", fmt.Sprintf(`{"opportunityId":"opp_%d","value":%d.25,"stage":"discovery"}`, first+i, first+i))
-		case 2:
-			made[i] = event(id, "partner.registered", `{"partnerId":"ptr_789","company":"Partner Co"}`)
-		case 3:
-			made[i] = event(id, "commission.earned", `{"commissionId":"com_101","amount":500,"partnerId":"ptr_789"}`)
-		case 4:
-			made[i] = event(id, "task.created", `{"taskId":"tsk_202","title":"Follow up","assigneeId":"usr_303"}`)
-		case 5:
-			made[i] = event(id, "form.submitted", `{"formId":"frm_404","leadId":"ld_123","fields":{"name":"Jane","email":"jane@acme.com"}}`)
-		default:
-			made[i] = event(id, "invoice.sent", `{"invoiceId":"inv_1"}`) // no catalog knows it
-		}
-	}
-	return made
-}
-
-// produce appends the deliveries to one partition, in one request, and journals them.
-func (w *world) produce(partition int, deliveries ...delivery) {
-	w.Helper()
-	if err := w.tryProduce(w.Context(), partition, deliveries...); err != nil {
-		w.Fatal(err)
-	}
-}
-
-func (w *world) tryProduce(ctx context.Context, partition int, deliveries ...delivery) error {
-	records := make([]kafka.Record, len(deliveries))
-	for i, d := range deliveries {
-		records[i] = kafka.Record{Time: time.Now(), Value: kafka.NewBytes([]byte(d.body)), Headers: d.headers}
-		if d.key != "" {
-			records[i].Key = kafka.NewBytes([]byte(d.key))
-		}
-	}
-	answer, err := w.client.Produce(ctx, &kafka.ProduceRequest{
-		Topic: topic, Partition: partition, RequiredAcks: kafka.RequireAll, Records: kafka.NewRecordReader(records...), Compression: kafka.Lz4,
-	})
-	if err == nil {
-		err = answer.Error
-	}
-	if err != nil {
-		return fmt.Errorf("produce: %w", err)
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for i, d := range deliveries {
-		w.journal = append(w.journal, sent{d, partition, answer.BaseOffset + int64(i)})
-	}
-	return nil
-}
-
-// spread produces the deliveries in requests of up to 100, over all partitions in turn.
-func (w *world) spread(partitions int, deliveries ...delivery) {
-	w.Helper()
-	for i := 0; len(deliveries) > 0; i++ {
-		n := min(100, len(deliveries))
-		w.produce(i%partitions, deliveries[:n]...)
-		deliveries = deliveries[n:]
-	}
-}
-
-// committed are the group's offsets by partition.
-func (w *world) committed() map[int]int64 {
-	w.Helper()
-	offsets, err := w.client.ConsumerOffsets(w.Context(), kafka.TopicAndGroup{Topic: topic, GroupId: group})
-	if err != nil {
-		w.Fatalf("ask for committed offsets: %v", err)
-	}
-	return offsets
-}
-
-// rewind sets the group's offsets back to 0, as an operator does. The group must have no members.
-func (w *world) rewind() {
-	w.Helper()
-	var commits []kafka.OffsetCommit
-	for partition := range w.committed() {
-		commits = append(commits, kafka.OffsetCommit{Partition: partition, Offset: 0})
-	}
-	w.commit(commits...)
-}
-
-func (w *world) commit(commits ...kafka.OffsetCommit) {
-	w.Helper()
-	answer, err := w.client.OffsetCommit(w.Context(), &kafka.OffsetCommitRequest{
-		GroupID: group, GenerationID: -1, Topics: map[string][]kafka.OffsetCommit{topic: commits},
-	})
-	if err != nil {
-		w.Fatalf("commit offsets by hand: %v", err)
-	}
-	for _, p := range answer.Topics[topic] {
-		if p.Error != nil {
-			w.Fatalf("commit offsets by hand: %v", p.Error)
-		}
-	}
-}
-
-// ends are the offsets after the last journaled record, by partition.
-func (w *world) ends() map[int]int64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	ends := map[int]int64{}
-	for _, s := range w.journal {
-		ends[s.partition] = max(ends[s.partition], s.offset+1)
-	}
-	maps.Copy(ends, w.end)
-	return ends
-}
-
-// awaitCommitted waits until the group has committed everything that was produced.
-func (w *world) awaitCommitted() {
-	w.Helper()
-	ends := w.ends()
-	w.eventually(fmt.Sprintf("committed up to %v", ends), func() (bool, string) {
-		committed := w.committed()
-		for partition, end := range ends {
-			if committed[partition] < end {
-				return false, fmt.Sprint(committed)
-			}
-		}
-		return true, ""
-	})
-}
-
 // scan reads rows of a query into a slice.
 func scan[T any](w *world, sql string, args ...any) []T {
 	w.Helper()
@@ -489,166 +338,6 @@ func (w *world) exec(sql string) {
 	w.Helper()
 	if err := w.conn.Exec(w.Context(), strings.ReplaceAll(sql, "{db}", w.db)); err != nil {
 		w.Fatalf("%s: %v", sql, err)
-	}
-}
-
-type (
-	eventRow struct {
-		Table   string `ch:"tbl"`
-		ID      string `ch:"event_id"`
-		Payload string `ch:"payload"`
-	}
-	ledgerRow struct {
-		Partition int32  `ch:"kafka_partition"`
-		Offset    int64  `ch:"kafka_offset"`
-		Outcome   string `ch:"outcome"`
-	}
-	deadRow struct {
-		Partition int32    `ch:"kafka_partition"`
-		Offset    int64    `ch:"kafka_offset"`
-		Key       string   `ch:"record_key"`
-		Payload   string   `ch:"payload"`
-		Reason    string   `ch:"reason"`
-		Detail    string   `ch:"detail"`
-		Headers   []string `ch:"header_list"`
-	}
-	position struct {
-		partition int32
-		offset    int64
-	}
-)
-
-func (w *world) eventRows() []eventRow {
-	w.Helper()
-	return scan[eventRow](w, `SELECT _table AS tbl, event_id, payload FROM merge('{db}', '^[a-z]+_events$') SETTINGS final = 1`)
-}
-
-func (w *world) ledger() map[position]string {
-	w.Helper()
-	outcomes := map[position]string{}
-	for _, r := range scan[ledgerRow](w, `SELECT kafka_partition, kafka_offset, outcome FROM {db}.deliveries FINAL`) {
-		outcomes[position{r.Partition, r.Offset}] = r.Outcome
-	}
-	return outcomes
-}
-
-// check asserts every promise about what was produced, once everything is committed:
-//
-//  1. each event ID is exactly once in the database under FINAL, in its table, with bytes that were sent under it;
-//  2. the books balance: the ledger has exactly one entry for each record, with the right outcome, and no others;
-//  3. each dead letter is there once, with its bytes, key, headers and reason;
-//  4. the committed offset is the end of what was produced, and no further.
-func (w *world) check() {
-	w.Helper()
-	w.awaitCommitted()
-	w.checkEvents()
-	w.checkLedger()
-	w.checkDeadLetters()
-	for partition, end := range w.ends() {
-		if got := w.committed()[partition]; got != end {
-			w.Errorf("partition %d: committed %d, want %d", partition, got, end)
-		}
-	}
-}
-
-func (w *world) checkEvents() {
-	w.Helper()
-	tables, bodies := map[string]string{}, map[string]map[string]bool{}
-	for _, s := range w.journal {
-		if s.id == "" {
-			continue
-		}
-		tables[s.id] = s.table
-		if bodies[s.id] == nil {
-			bodies[s.id] = map[string]bool{}
-		}
-		bodies[s.id][s.body] = true
-	}
-	seen := map[string]int{}
-	for _, r := range w.eventRows() {
-		seen[r.ID]++
-		if want := tables[r.ID]; r.Table != want {
-			w.Errorf("event %s: in %s, want %s", r.ID, r.Table, want)
-		}
-		if !bodies[r.ID][r.Payload] {
-			w.Errorf("event %s: payload %s was never sent", r.ID, r.Payload)
-		}
-	}
-	for id := range tables {
-		if seen[id] != 1 {
-			w.Errorf("event %s: %d rows, want 1", id, seen[id])
-		}
-	}
-}
-
-func (w *world) checkLedger() {
-	w.Helper()
-	ledger := w.ledger()
-	for _, s := range w.journal {
-		want := "inserted"
-		if s.id == "" {
-			want = "dead_lettered"
-		}
-		at := position{int32(s.partition), s.offset}
-		if got := ledger[at]; got != want {
-			w.Errorf("ledger at %v: %q, want %q", at, got, want)
-		}
-		delete(ledger, at)
-	}
-	for at, outcome := range ledger {
-		w.Errorf("ledger at %v: %q, but nothing was produced there", at, outcome)
-	}
-}
-
-func (w *world) checkDeadLetters() {
-	w.Helper()
-	dead := map[position]deadRow{}
-	for _, r := range scan[deadRow](w, `SELECT kafka_partition, kafka_offset, record_key, payload, reason, detail, arrayMap(h -> concat(h.1, '=', h.2), headers) AS header_list FROM {db}.dead_letters FINAL`) {
-		dead[position{r.Partition, r.Offset}] = r
-	}
-	for _, s := range w.journal {
-		if s.id != "" {
-			continue
-		}
-		at := position{int32(s.partition), s.offset}
-		r, found := dead[at]
-		delete(dead, at)
-		var headers []string
-		for _, h := range s.headers {
-			headers = append(headers, h.Key+"="+string(h.Value))
-		}
-		if !found || r.Payload != s.body || r.Key != s.key || r.Reason != string(s.reason) || r.Detail == "" || fmt.Sprint(r.Headers) != fmt.Sprint(headers) {
-			w.Errorf("dead letter at %v: %+v, want %+v", at, r, s.delivery)
-		}
-	}
-	for at, r := range dead {
-		w.Errorf("dead letter at %v: %+v, but nothing such was produced there", at, r)
-	}
-}
-
-// prefix asserts, in the middle of things, that what is committed is in ClickHouse: each record below it has its entry in
-// the ledger, and its row or its dead letter.
-func (w *world) prefix() {
-	w.Helper()
-	committed := w.committed() // first: what is inserted meanwhile only adds
-	ledger := w.ledger()
-	rows := map[string]bool{}
-	for _, r := range w.eventRows() {
-		rows[r.ID] = true
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, s := range w.journal {
-		if s.offset >= committed[s.partition] {
-			continue
-		}
-		at := position{int32(s.partition), s.offset}
-		if ledger[at] == "" {
-			w.Errorf("committed %v, but the ledger lacks %v", committed, at)
-		}
-		if s.id != "" && !rows[s.id] {
-			w.Errorf("committed %v, but event %s of %v has no row", committed, s.id, at)
-		}
 	}
 }
 

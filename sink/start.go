@@ -15,7 +15,10 @@ var errCompacted = errors.New("the topic is compacted: Kafka deletes records tha
 // awaitTopic waits until Kafka answers and has the topic. A group on a topic that is not there would rebalance without
 // end, and on some brokers create it with settings nobody chose.
 func (s *Sink) awaitTopic(ctx context.Context) error {
-	return s.await(ctx, "topic", func(err error) bool { return errors.Is(err, errCompacted) }, func() error {
+	hopeless := func(err error) bool {
+		return errors.Is(err, errCompacted) || errors.Is(err, kafka.SASLAuthenticationFailed)
+	}
+	return s.await(ctx, "topic", hopeless, func() error {
 		ctx, cancel := context.WithTimeout(ctx, askTimeout)
 		defer cancel()
 		return s.checkTopic(ctx)
