@@ -112,7 +112,9 @@ func TestATableThatGoesIsWaitedFor(t *testing.T) {
 func TestABatchThatWaitedIsTypedAnew(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, worldConfig{})
-	r := w.start(w.config())
+	cfg := w.config()
+	cfg.ReloadInterval = 10 * time.Millisecond // the outage lasts longer than two of them
+	r := w.start(cfg)
 	r.awaitReady()
 	w.proxy.setAway(true)
 	w.produce(0, event("evt_waiting", "lead.created", `{"leadId":"ld_1","score":5}`))
