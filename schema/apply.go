@@ -90,9 +90,18 @@ func (p *Plan) insertChanges(ctx context.Context, conn driver.Conn, version stri
 		}
 	}
 	return insert(ctx, conn, p.Database, changesTable.name, []insertColumn{
-		{"revision", revisions}, {"changed_at", changedAt}, {"leadhouse_version", versions}, {"run_id", runs},
-		{"table_name", tables}, {"column_name", columns}, {"kind", kinds}, {"entity", entities}, {"json_path", paths},
-		{"event_type", eventTypes}, {"comment", comments}, {"statement", statements},
+		{"revision", revisions},
+		{"changed_at", changedAt},
+		{"leadhouse_version", versions},
+		{"run_id", runs},
+		{"table_name", tables},
+		{"column_name", columns},
+		{"kind", kinds},
+		{"entity", entities},
+		{"json_path", paths},
+		{"event_type", eventTypes},
+		{"comment", comments},
+		{"statement", statements},
 	}, len(revisions), run)
 }
 
@@ -111,7 +120,11 @@ func RecordPull(ctx context.Context, conn driver.Conn, database string, c *Catal
 		samples = append(samples, string(e.Example))
 	}
 	return insert(ctx, conn, database, "catalog", []insertColumn{
-		{"pulled_at", times}, {"source", sources}, {"event_group", groups}, {"event_type", types},
-		{"description", descriptions}, {"example_payload", samples},
+		{"pulled_at", times},
+		{"source", sources},
+		{"event_group", groups},
+		{"event_type", types},
+		{"description", descriptions},
+		{"example_payload", samples},
 	}, len(times), "")
 }

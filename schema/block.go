@@ -185,9 +185,16 @@ func (b *EventBlock) Reset() {
 func (b *EventBlock) Insert(ctx context.Context, conn driver.Conn, token string) error {
 	rows := b.Rows()
 	columns := []insertColumn{
-		{"event_id", b.eventID}, {"event_type", b.eventType}, {"occurred_at", b.occurredAt}, {"payload", b.payload},
-		{"_received_at", b.receivedAt}, {"_loaded_at", b.loadedAt}, {"_schema", b.schema}, {"_version", b.version},
-		{"_partition", b.partition}, {"_offset", b.offset},
+		{"event_id", b.eventID},
+		{"event_type", b.eventType},
+		{"occurred_at", b.occurredAt},
+		{"payload", b.payload},
+		{"_received_at", b.receivedAt},
+		{"_loaded_at", b.loadedAt},
+		{"_schema", b.schema},
+		{"_version", b.version},
+		{"_partition", b.partition},
+		{"_offset", b.offset},
 	}
 	if b.anyInvalid {
 		columns = append(columns, insertColumn{"_invalid_fields", b.invalid})

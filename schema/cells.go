@@ -36,6 +36,7 @@ func newCells(k Kind) cells {
 		return &plain[members]{parse: parseObject}
 	case Mixed:
 		return &nullable[string]{parse: parseMixed}
+	case Text:
 	}
 	return &nullable[string]{parse: parseText}
 }

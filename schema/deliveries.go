@@ -77,9 +77,14 @@ func (b *DeliveryBlock) Reset() {
 // Insert is as EventBlock.Insert.
 func (b *DeliveryBlock) Insert(ctx context.Context, conn driver.Conn, token string) error {
 	return insert(ctx, conn, b.database, b.Table(), []insertColumn{
-		{"topic_epoch", b.epoch}, {"kafka_partition", b.partition}, {"kafka_offset", b.offset},
-		{"event_id_hash", b.eventIDHash}, {"body_hash", b.bodyHash},
-		{"received_at", b.receivedAt}, {"loaded_at", b.loadedAt}, {"outcome", b.outcome},
+		{"topic_epoch", b.epoch},
+		{"kafka_partition", b.partition},
+		{"kafka_offset", b.offset},
+		{"event_id_hash", b.eventIDHash},
+		{"body_hash", b.bodyHash},
+		{"received_at", b.receivedAt},
+		{"loaded_at", b.loadedAt},
+		{"outcome", b.outcome},
 	}, b.Rows(), token)
 }
 
@@ -135,8 +140,15 @@ func (b *DeadLetterBlock) Reset() { *b = DeadLetterBlock{database: b.database} }
 // Insert is as EventBlock.Insert.
 func (b *DeadLetterBlock) Insert(ctx context.Context, conn driver.Conn, token string) error {
 	return insert(ctx, conn, b.database, b.Table(), []insertColumn{
-		{"topic_epoch", b.epoch}, {"kafka_partition", b.partition}, {"kafka_offset", b.offset},
-		{"reason", b.reason}, {"detail", b.detail}, {"record_key", b.key}, {"payload", b.value},
-		{"headers", b.headers}, {"received_at", b.receivedAt}, {"loaded_at", b.loadedAt},
+		{"topic_epoch", b.epoch},
+		{"kafka_partition", b.partition},
+		{"kafka_offset", b.offset},
+		{"reason", b.reason},
+		{"detail", b.detail},
+		{"record_key", b.key},
+		{"payload", b.value},
+		{"headers", b.headers},
+		{"received_at", b.receivedAt},
+		{"loaded_at", b.loadedAt},
 	}, b.Rows(), token)
 }

@@ -18,7 +18,7 @@ const (
 )
 
 // Refusal says why a body is not an envelope. It is the only error Decode returns.
-type Refusal struct {
+type Refusal struct { //nolint:errname // what it is: the envelope is refused
 	Reason Reason
 	Detail string // what was expected and where; never what the body holds
 }

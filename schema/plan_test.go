@@ -34,8 +34,14 @@ func TestApplyIsIdempotent(t *testing.T) {
 	}
 	d.wantNothingToDo(builtin(t))
 	for _, c := range []struct{ typ, table string }{
-		{"lead.created", "lead_events"}, {"lead.converted", "lead_events"}, {"lead.", "other_events"}, {"lead", "other_events"},
-		{".created", "other_events"}, {"document.signed", "other_events"}, {"other.x", "other_events"}, {"deliveries", "other_events"},
+		{"lead.created", "lead_events"},
+		{"lead.converted", "lead_events"},
+		{"lead.", "other_events"},
+		{"lead", "other_events"},
+		{".created", "other_events"},
+		{"document.signed", "other_events"},
+		{"other.x", "other_events"},
+		{"deliveries", "other_events"},
 	} {
 		if got := w.TableFor(c.typ).Name; got != c.table {
 			t.Errorf("%s: got %s, want %s", c.typ, got, c.table)

@@ -33,9 +33,9 @@ type tableDef struct {
 const tableSettings = "non_replicated_deduplication_window = 1000"
 
 func (t tableDef) createSQL(database string) string {
-	lines := make([]string, len(t.columns))
-	for i, c := range t.columns {
-		lines[i] = c.sql()
+	lines := make([]string, 0, len(t.columns)+1)
+	for _, c := range t.columns {
+		lines = append(lines, c.sql())
 	}
 	if t.extra != "" {
 		lines = append(lines, t.extra)

@@ -82,4 +82,4 @@ func hex4(b []byte) (r rune, ok bool) {
 }
 
 // alias is b as a string without a copy. The caller must not change b while the string lives: bodies are never written to.
-func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) } //nolint:gosec // the rule above

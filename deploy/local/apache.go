@@ -59,7 +59,7 @@ func (cfg *ApacheConfig) validate() error {
 	}
 	for _, l := range cfg.Listeners {
 		if _, _, ok := strings.Cut(l, "://"); !ok {
-			errs = append(errs, fmt.Errorf("Listeners: %q is not NAME://HOST:PORT", l))
+			errs = append(errs, fmt.Errorf("field Listeners: %q is not NAME://HOST:PORT", l))
 		}
 	}
 	return errors.Join(errs...)
@@ -267,7 +267,7 @@ func (a *Apache) signal(sig syscall.Signal) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.child == nil {
-		return errors.New("Kafka is down")
+		return errors.New("the broker is down")
 	}
 	return a.child.signal(sig)
 }

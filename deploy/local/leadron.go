@@ -46,7 +46,7 @@ type LeadronConfig struct {
 func (cfg *LeadronConfig) validate() error {
 	var errs []error
 	if len(cfg.Catalog) == 0 {
-		errs = append(errs, errors.New("Catalog: there is none"))
+		errs = append(errs, errors.New("the field Catalog is empty"))
 	}
 	if len(cfg.APIKeys) == 0 || slices.Contains(cfg.APIKeys, "") {
 		errs = append(errs, errors.New("APIKeys: there is none, or one is empty"))
@@ -222,7 +222,7 @@ func writeError(w http.ResponseWriter, status int, message string) {
 		Timestamp string `json:"timestamp"`
 		Version   string `json:"version"`
 	}
-	body, _ := json.Marshal(struct { // strings and numbers: cannot fail
+	body, _ := json.Marshal(struct { //nolint:errchkjson // strings and numbers: cannot fail
 		Success bool   `json:"success"`
 		Status  int    `json:"status"`
 		Message string `json:"message"`

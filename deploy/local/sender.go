@@ -68,7 +68,7 @@ func (cfg *SenderConfig) validate() error {
 		errs = append(errs, fmt.Errorf("URL: %q is none", cfg.URL))
 	}
 	if cfg.Secret == "" {
-		errs = append(errs, errors.New("Secret: there is none"))
+		errs = append(errs, errors.New("the field Secret is empty"))
 	}
 	for name, share := range map[string]float64{"Duplicates": cfg.Duplicates, "Reordered": cfg.Reordered, "Impatient": cfg.Impatient, "Forged": cfg.Forged} {
 		if share < 0 || share > 1 {
@@ -76,7 +76,7 @@ func (cfg *SenderConfig) validate() error {
 		}
 	}
 	if cfg.Timeout < 0 || cfg.Attempts < 0 || cfg.Backoff < 0 || cfg.MaxBackoff < 0 || cfg.InFlight < 0 || cfg.Open < 0 || cfg.Rate < 0 {
-		errs = append(errs, errors.New("Timeout, Attempts, Backoff, MaxBackoff, InFlight, Open, Rate: one is negative"))
+		errs = append(errs, errors.New("one of the fields Timeout, Attempts, Backoff, MaxBackoff, InFlight, Open, Rate is negative"))
 	}
 	return errors.Join(errs...)
 }

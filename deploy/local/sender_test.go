@@ -135,7 +135,7 @@ func TestSenderRetriesWhatMayPass(t *testing.T) {
 		{name: "408", fail: status(408), attempts: 3, answers: map[int]int{408: 2, 202: 1}},
 		{name: "400", fail: status(400), attempts: 1, answers: map[int]int{400: 1}},
 		{name: "404", fail: status(404), attempts: 1, answers: map[int]int{404: 1}},
-		{name: "302", fail: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/", 302) }, attempts: 1, answers: map[int]int{302: 1}},
+		{name: "302", fail: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/", http.StatusFound) }, attempts: 1, answers: map[int]int{302: 1}},
 		{name: "cut", fail: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, attempts: 3, answers: map[int]int{0: 2, 202: 1}},
 		{name: "silence", fail: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, attempts: 3, answers: map[int]int{0: 2, 202: 1}},
 	} {

@@ -2,7 +2,7 @@ package local
 
 import (
 	"crypto/hmac"
-	"crypto/sha1" //nolint:gosec // forges what must be refused
+	"crypto/sha1" // forges what must be refused
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
