@@ -27,8 +27,8 @@ type Config struct {
 	Group string
 
 	// ClickHouse is the connection pool to insert through; native protocol. The sink uses up to four connections at a time
-	// (two inserts, a schema reload, a ping) and does not close it. Its Options need a DialContext, or else a dial does not
-	// end with its context, and a DialTimeout below HandoverTimeout.
+	// (two inserts, a schema reload, a ping) and does not close it. Without a DialContext in its Options a dial under way
+	// does not end with the insert's context: its DialTimeout must be below SessionTimeout.
 	ClickHouse driver.Conn
 
 	// Database holds the tables. Defaults to "leadron".
