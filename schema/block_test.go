@@ -57,6 +57,9 @@ func TestValuesThatFitAreExactAndTheRestIsNamed(t *testing.T) {
 		{`{"lastSeenAt":"2026-05-27T23:34:12.3456+02:00"}`, "last_seen_at", "2026-05-27 21:34:12.345", ""},
 		{`{"lastSeenAt":"yesterday"}`, "last_seen_at", "NULL", "lastSeenAt"},
 		{`{"lastSeenAt":"1899-05-27T23:34:12Z"}`, "last_seen_at", "NULL", "lastSeenAt"},
+		{`{"lastSeenAt":"1900-01-01T00:00:00Z"}`, "last_seen_at", "1900-01-01 00:00:00.000", ""},
+		{`{"lastSeenAt":"2261-12-31T23:59:59.999Z"}`, "last_seen_at", "2261-12-31 23:59:59.999", ""},
+		{`{"lastSeenAt":"2290-01-01T00:00:00Z"}`, "last_seen_at", "NULL", "lastSeenAt"}, // clickhouse-go would write 1705
 		{`{"lastSeenAt":1780000000}`, "last_seen_at", "NULL", "lastSeenAt"},
 		{`{"tags":["a",1,null,{"x":[1]}]}`, "tags", `['a','1','null','{"x":[1]}']`, ""},
 		{`{"tags":[]}`, "tags", "[]", ""},

@@ -28,8 +28,9 @@ func (r *Refusal) Error() string { return string(r.Reason) + ": " + r.Detail }
 // maxNameLen bounds id, type and record keys. Leadron's IDs have 30 characters; nobody states a limit.
 const maxNameLen = 128
 
-// The years an envelope's createdAt may lie in: what DateTime64(3) holds, less the time before the epoch.
-const minYear, maxYear = 1970, 2299
+// The years an envelope's createdAt may lie in. DateTime64(3) holds years to 2299, but clickhouse-go counts nanoseconds in
+// 64 bits on the way, which end in April 2262: a 2290 was stored as 1705 (seen).
+const minYear, maxYear = 1970, 2261
 
 // field is one member of data.
 type field struct {
@@ -42,7 +43,7 @@ type field struct {
 type Event struct {
 	ID         string    // 1–128 printable ASCII characters, as sent
 	Type       string    // likewise; "lead.created"
-	OccurredAt time.Time // createdAt in UTC, truncated to milliseconds, 1970–2299
+	OccurredAt time.Time // createdAt in UTC, truncated to milliseconds, 1970–2261
 
 	fields []field // of data, in order
 }
@@ -158,7 +159,7 @@ func (d *Decoder) createdAt(note func(*Refusal)) error {
 	}
 	t, ok := parseTime(v)
 	if !ok || t.Year() < minYear || t.Year() > maxYear {
-		note(&Refusal{BadEnvelope, "createdAt is not an RFC 3339 time between 1970 and 2299"})
+		note(&Refusal{BadEnvelope, "createdAt is not an RFC 3339 time between 1970 and 2261"})
 	}
 	d.event.OccurredAt = t
 	return nil

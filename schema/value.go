@@ -35,7 +35,7 @@ func parseTime(v span) (time.Time, bool) {
 		return time.Time{}, false
 	}
 	t = t.UTC().Truncate(time.Millisecond)
-	return t, t.Year() >= 1900 && t.Year() <= maxYear // DateTime64 holds no other
+	return t, t.Year() >= 1900 && t.Year() <= maxYear // DateTime64 begins in 1900
 }
 
 func parseBool(v span) (bool, bool) { return v.kind() == 't', v.kind() == 't' || v.kind() == 'f' }
