@@ -52,7 +52,7 @@ type EventBlock struct {
 	targets         []*target
 
 	eventID, eventType, payload      []string
-	occurredAt, receivedAt, loadedAt []time.Time
+	occurredAt, receivedAt, loadedAt []int64 // ms since the epoch, as clickhouse-go takes them: a third of a time.Time, and no pointer
 	schema                           []uint32
 	version                          []uint64
 	partition                        []int32
@@ -105,10 +105,10 @@ func (b *EventBlock) Append(e *Event, payload []byte, rec Record) {
 	}
 	b.eventID = append(b.eventID, e.ID)
 	b.eventType = append(b.eventType, e.Type)
-	b.occurredAt = append(b.occurredAt, e.OccurredAt)
+	b.occurredAt = append(b.occurredAt, e.OccurredAt.UnixMilli())
 	b.payload = append(b.payload, alias(payload))
-	b.receivedAt = append(b.receivedAt, rec.ReceivedAt)
-	b.loadedAt = append(b.loadedAt, rec.LoadedAt)
+	b.receivedAt = append(b.receivedAt, rec.ReceivedAt.UnixMilli())
+	b.loadedAt = append(b.loadedAt, rec.LoadedAt.UnixMilli())
 	b.schema = append(b.schema, b.revision)
 	b.version = append(b.version, rowVersion(b.revision, rec.ReceivedAt))
 	b.partition = append(b.partition, rec.Partition)

@@ -25,9 +25,10 @@ type DeliveryBlock struct {
 	epoch                []uint32
 	partition            []int32
 	offset               []int64
-	eventIDHash          []string
+	eventIDHash          []byte   // hashSize a row, in one piece: 100,000 small ones would be the collector's work
+	hashes               [][]byte // eventIDHash by rows, while Insert runs
 	bodyHash             []uint64
-	receivedAt, loadedAt []time.Time
+	receivedAt, loadedAt []int64 // ms since the epoch
 	outcome              []string
 }
 
@@ -40,18 +41,9 @@ func (b *DeliveryBlock) Table() string { return "deliveries" }
 // Rows is how many rows the block holds.
 func (b *DeliveryBlock) Rows() int { return len(b.offset) }
 
-// noEventID stands for a record without an event ID.
-var noEventID = string(make([]byte, 16))
-
-// eventIDHash: in SQL, left(SHA256(event_id), 16). 128 bits, because "how many distinct events" must still be exact at
-// 100 billion, where 64 bits would collide hundreds of times.
-func eventIDHash(id string) string {
-	if id == "" {
-		return noEventID
-	}
-	sum := sha256.Sum256([]byte(id))
-	return string(sum[:16])
-}
+// hashSize is of an event ID's hash, left(SHA256(event_id), 16) in SQL, or zeros for a record without one. 128 bits, because
+// "how many distinct events" must still be exact at 100 billion, where 64 bits would collide hundreds of times.
+const hashSize = 16
 
 // Append adds one record's entry. eventID is "" for a dead letter. The body's hash (xxHash64 in SQL) tells two contents
 // under one event ID apart; it is never compared across IDs, so 64 bits do.
@@ -59,16 +51,19 @@ func (b *DeliveryBlock) Append(eventID string, body []byte, rec Record, o Outcom
 	b.epoch = append(b.epoch, rec.Epoch)
 	b.partition = append(b.partition, rec.Partition)
 	b.offset = append(b.offset, rec.Offset)
-	b.eventIDHash = append(b.eventIDHash, eventIDHash(eventID))
+	var hash [sha256.Size]byte
+	if eventID != "" {
+		hash = sha256.Sum256([]byte(eventID))
+	}
+	b.eventIDHash = append(b.eventIDHash, hash[:hashSize]...)
 	b.bodyHash = append(b.bodyHash, xxhash.Sum64(body))
-	b.receivedAt = append(b.receivedAt, rec.ReceivedAt)
-	b.loadedAt = append(b.loadedAt, rec.LoadedAt)
+	b.receivedAt = append(b.receivedAt, rec.ReceivedAt.UnixMilli())
+	b.loadedAt = append(b.loadedAt, rec.LoadedAt.UnixMilli())
 	b.outcome = append(b.outcome, string(o))
 }
 
 // Reset empties the block and keeps its memory.
 func (b *DeliveryBlock) Reset() {
-	clear(b.eventIDHash)
 	b.epoch, b.partition, b.offset = b.epoch[:0], b.partition[:0], b.offset[:0]
 	b.eventIDHash, b.bodyHash = b.eventIDHash[:0], b.bodyHash[:0]
 	b.receivedAt, b.loadedAt, b.outcome = b.receivedAt[:0], b.loadedAt[:0], b.outcome[:0]
@@ -76,11 +71,15 @@ func (b *DeliveryBlock) Reset() {
 
 // Insert is as EventBlock.Insert.
 func (b *DeliveryBlock) Insert(ctx context.Context, conn driver.Conn, token string) error {
+	b.hashes = b.hashes[:0]
+	for i := 0; i < len(b.eventIDHash); i += hashSize {
+		b.hashes = append(b.hashes, b.eventIDHash[i:i+hashSize])
+	}
 	return insert(ctx, conn, b.database, b.Table(), []insertColumn{
 		{"topic_epoch", b.epoch},
 		{"kafka_partition", b.partition},
 		{"kafka_offset", b.offset},
-		{"event_id_hash", b.eventIDHash},
+		{"event_id_hash", b.hashes},
 		{"body_hash", b.bodyHash},
 		{"received_at", b.receivedAt},
 		{"loaded_at", b.loadedAt},
