@@ -54,9 +54,10 @@ func Diff(m *Model, s *State) (*Plan, error) {
 	return p, nil
 }
 
+// step adds one; its statement is recorded once, with the first of its changes.
 func (p *Plan) step(summary, statement string, changes ...change) {
-	for i := range changes {
-		changes[i].statement = statement
+	if len(changes) > 0 {
+		changes[0].statement = statement
 	}
 	p.Steps = append(p.Steps, Step{summary, statement, changes})
 }
@@ -123,7 +124,6 @@ func (p *Plan) createEventTable(r *recorded, want *Table) {
 	if r != nil {
 		p.Findings = append(p.Findings, want.Name+" was dropped since it was last recorded: it is made anew, and its old rows are not brought back")
 	}
-	statement := want.def().createSQL(p.Database)
 	for _, c := range want.Columns {
 		changes = append(changes, c.change(want.Name))
 	}
@@ -131,8 +131,7 @@ func (p *Plan) createEventTable(r *recorded, want *Table) {
 	if len(want.Columns) > 0 {
 		summary += ": " + names(want.Columns)
 	}
-	p.step(summary, statement, changes[0])
-	p.Steps[len(p.Steps)-1].changes = append(p.Steps[len(p.Steps)-1].changes, changes[1:]...)
+	p.step(summary, want.def().createSQL(p.Database), changes...)
 }
 
 func (c Column) change(table string) change {

@@ -228,7 +228,7 @@ func (s *State) warehouse() (*Warehouse, error) {
 			w.byEntity[r.entity] = t
 		}
 	}
-	for _, fixed := range append([]string{OtherEvents}, "deliveries", "dead_letters") {
+	for _, fixed := range []string{OtherEvents, "deliveries", "dead_letters"} {
 		if s.tables[fixed] == nil || w.other == nil {
 			return nil, fmt.Errorf("database %s has no table %s: %w", s.Database, fixed, ErrNotSetUp)
 		}
