@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/leadhouse/leadhouse/deploy/local"
 )
 
 // manual is the whole of -h. A test finds every flag in it.
@@ -199,22 +199,11 @@ func (c *config) validate(has map[string]bool) error {
 	wrong(has["ingest"] && c.cell < 100*time.Millisecond, "--cell: %v is less than 100ms", c.cell)
 	wrong(has["freshness"] && c.stream < time.Second, "--stream: %v is less than 1s", c.stream)
 	wrong((has["sink"] || has["fill"] || has["layout"]) && (c.rows < 1000 || c.rows > 100_000_000), "--rows: %d is not 1000 to 100000000", c.rows)
-	errs = append(errs, c.findLeadhouse())
+	binary, err := local.Leadhouse(c.leadhouse)
+	if c.leadhouse = binary; err != nil {
+		errs = append(errs, fmt.Errorf("--leadhouse: %w", err))
+	}
 	return errors.Join(errs...)
-}
-
-func (c *config) findLeadhouse() error {
-	if c.leadhouse == "" {
-		self, err := os.Executable()
-		if err != nil {
-			return fmt.Errorf("find this program: %w", err)
-		}
-		c.leadhouse = filepath.Join(filepath.Dir(self), "leadhouse")
-	}
-	if _, err := os.Stat(c.leadhouse); err != nil {
-		return fmt.Errorf("--leadhouse: %w; `make build` makes it", err)
-	}
-	return nil
 }
 
 // measure runs benches one after another and prints their figures. Its error names the limits that are missed.

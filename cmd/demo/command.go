@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 
@@ -187,22 +186,11 @@ func (c *config) validate() error {
 	if c.clickhouseUsername != "" && c.clickhouseAddr == "" {
 		errs = append(errs, errors.New("--clickhouse-username is for --clickhouse-addr"))
 	}
-	errs = append(errs, c.findLeadhouse())
+	binary, err := local.Leadhouse(c.leadhouse)
+	if c.leadhouse = binary; err != nil {
+		errs = append(errs, fmt.Errorf("--leadhouse: %w", err))
+	}
 	return errors.Join(errs...)
-}
-
-func (c *config) findLeadhouse() error {
-	if c.leadhouse == "" {
-		self, err := os.Executable()
-		if err != nil {
-			return fmt.Errorf("find this program: %w", err)
-		}
-		c.leadhouse = filepath.Join(filepath.Dir(self), "leadhouse")
-	}
-	if _, err := os.Stat(c.leadhouse); err != nil {
-		return fmt.Errorf("--leadhouse: %w; `make build` makes it", err)
-	}
-	return nil
 }
 
 // openWorkDir makes the directory for logs and data. Its close removes it, if it is temporary.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 )
 
 // ProgramConfig says what to run.
@@ -78,4 +79,20 @@ func (p *Program) Log() (string, error) {
 		return "", fmt.Errorf("read the log of %s: %w", p.cfg.Path, err)
 	}
 	return string(b[min(p.logStart, int64(len(b))):]), nil
+}
+
+// Leadhouse is the leadhouse binary to run: the one at path, or with "" the one beside this program. The error says how to
+// make it.
+func Leadhouse(path string) (string, error) {
+	if path == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return "", fmt.Errorf("find this program: %w", err)
+		}
+		path = filepath.Join(filepath.Dir(self), "leadhouse")
+	}
+	if _, err := os.Stat(path); err != nil {
+		return path, fmt.Errorf("%w; `make build` makes it", err)
+	}
+	return path, nil
 }
