@@ -17,6 +17,9 @@ const (
 	BadEnvelope  Reason = "bad_envelope"  // an envelope field is absent, of another type or out of range, or something follows
 )
 
+// Rejected is sink's: the body is an event, and ClickHouse refuses its row. detail has ClickHouse's code and message.
+const Rejected Reason = "rejected"
+
 // Refusal says why a body is not an envelope. It is the only error Decode returns.
 type Refusal struct { //nolint:errname // what it is: the envelope is refused
 	Reason Reason
