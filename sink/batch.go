@@ -51,7 +51,9 @@ type batch struct {
 
 	fetched     []fetched
 	rows, bytes int
-	began       time.Time // when its first record was fetched
+	began       time.Time // when its first record could have been fetched
+	at          state
+	flushing    time.Time // when it left gather
 	refusals    map[schema.Reason]int
 }
 
@@ -69,7 +71,7 @@ func newBatch(cfg *Config, salt string) *batch {
 func (b *batch) reset(w *schema.Warehouse) {
 	clear(b.fetched) // the records' bytes are free now
 	b.fetched = b.fetched[:0]
-	b.rows, b.bytes, b.began = 0, 0, time.Time{}
+	b.rows, b.bytes, b.began, b.at = 0, 0, time.Time{}, inserting
 	clear(b.refusals)
 	b.retable(w)
 	for _, fixed := range []*insertion{&b.deadLetters, &b.deliveries} {
@@ -106,11 +108,11 @@ func (b *batch) take(f fetched, now time.Time) (rest fetched, more bool) {
 		if n == 0 {
 			return f, true
 		}
-		rest = fetched{span{f.partition, f.records[n].offset, f.next}, f.records[n:]}
+		rest = fetched{span: span{f.partition, f.records[n].offset, f.next}, records: f.records[n:]}
 		f.next, f.records, more = f.records[n].offset, f.records[:n], true
 	}
 	if b.empty() {
-		b.began = now
+		b.began = now.Add(-f.rested)
 	}
 	b.fetched = append(b.fetched, f)
 	for i := range f.records {

@@ -35,7 +35,7 @@ func (s state) String() string {
 	return [...]string{"insert", "insert deliveries", "commit", "finished"}[s]
 }
 
-// flusher takes batches, one after another, from typed rows to a committed offset.
+// flusher takes batches from typed rows to a committed offset: one at a time is inserting, and one beyond that.
 type flusher struct {
 	conn     driver.Conn
 	schemas  *schemas
@@ -51,38 +51,43 @@ type flusher struct {
 // errAbandoned says that a batch was given up: it is not committed, and whoever owns its partitions next reads it again.
 var errAbandoned = errors.New("abandoned")
 
-// flush tries for as long as ctx lasts; then it returns errAbandoned. **A batch is never dropped: it is committed, or its
-// offsets are not.** owned ends with the generation, and with ctx: a batch that is being refused at that moment is given
-// up at once, so that the group need not wait for it, while one that is on its way has until ctx ends.
-func (f *flusher) flush(ctx, owned context.Context, b *batch) error {
-	began, pause := time.Now(), newBackoff(f.retryMax)
-	for at := inserting; at != finished; {
-		err := ctx.Err()
+// advance takes a batch from where it is up to a state, and tries for as long as ctx lasts; then it returns errAbandoned.
+// **A batch is never dropped: it is committed, or its offsets are not.** owned ends with the generation, and with ctx: a
+// batch that is being refused at that moment is given up at once, so that the group need not wait for it, while one that
+// is on its way has until ctx ends.
+func (f *flusher) advance(ctx, owned context.Context, b *batch, to state) error {
+	if b.at == inserting {
+		b.flushing = time.Now()
+	}
+	for pause := newBackoff(f.retryMax); b.at != to; {
+		name, err := b.at.String(), ctx.Err()
 		if err == nil {
-			err = f.attempt(ctx, at, b)
+			err = f.attempt(ctx, b)
 		}
 		if err == nil {
-			f.health.over(at.String())
+			f.health.over(name)
 			pause.Reset()
-			at++
+			b.at++
 			continue
 		}
 		if owned.Err() == nil {
-			f.health.trouble(at.String(), cause(err), describe(err))
-			f.metrics.retries.WithLabelValues(at.String(), string(classify(err))).Inc()
+			f.health.trouble(name, cause(err), describe(err))
+			f.metrics.retries.WithLabelValues(name, string(classify(err))).Inc()
 		}
 		if !wait(owned, pause.NextBackOff()) {
-			f.health.drop(at.String())
+			f.health.drop(name)
 			return errAbandoned
 		}
 	}
-	f.metrics.flushed(b, time.Since(began))
+	if b.at == finished {
+		f.metrics.flushed(b, time.Since(b.flushing))
+	}
 	return nil
 }
 
-// attempt does what a state is for, once.
-func (f *flusher) attempt(ctx context.Context, at state, b *batch) error {
-	switch at {
+// attempt does what the batch's state is for, once.
+func (f *flusher) attempt(ctx context.Context, b *batch) error {
+	switch b.at {
 	case inserting:
 		return f.insertRows(ctx, b)
 	case recording:

@@ -10,13 +10,15 @@ import (
 
 // pipeline is the work of one generation of the group:
 //
-//	fetcher 0 ─┐                               ┌─ insert ─┐
-//	fetcher 1 ─┼─▶ gather: decode, type ──▶ flush         ├─▶ deliveries ─▶ commit
-//	fetcher 2 ─┘      ▲                     │  └─ insert ─┘
-//	                  └────── free ◀────────┘
+//	fetcher 0 ─┐                                ┌─ insert ─┐
+//	fetcher 1 ─┼─▶ gather: decode, type ─▶ insert          ├─▶ settle: deliveries, commit
+//	fetcher 2 ─┘      ▲                         └─ insert ─┘      │
+//	                  └────────────────── free ◀──────────────────┘
 //
-// Two batches go round: one fills while the other is inserted. With both in hand gather takes no more, each fetcher waits
-// with one fetch, and **memory is bounded, however long ClickHouse is away**: two batches, a fetch for each partition.
+// Two batches go round: one fills while the other is inserted, and where batches are small and follow each other closely,
+// one's events are inserted while the other's are entered into deliveries and committed. With both in hand gather takes
+// no more, each fetcher waits with one fetch, and **memory is bounded, however long ClickHouse is away**: two batches, a
+// fetch for each partition.
 type pipeline struct {
 	sink       *Sink
 	generation *kafka.Generation
@@ -57,8 +59,9 @@ func (p *pipeline) work(stop, generation context.Context) {
 		work     sync.WaitGroup
 		in       = make(chan fetched)
 		full     = make(chan *batch)
+		inserted = make(chan *batch)
 		free     = make(chan *batch, len(p.sink.batches))
-		finished = make(chan struct{})
+		done     = make(chan struct{})
 		flusher  = p.sink.flusher(p.commit)
 	)
 	for _, b := range p.sink.batches {
@@ -68,19 +71,38 @@ func (p *pipeline) work(stop, generation context.Context) {
 	work.Go(func() { p.fetch(fetching, in) })
 	work.Go(func() { p.gather(in, full, free) })
 	work.Go(func() {
-		defer close(finished)
+		defer close(inserted)
+		// What follows an abandoned batch would be inserted above a hole, and could not be committed either; what went
+		// before it goes its way.
+		inserting, abandon := context.WithCancel(flushing)
+		defer abandon()
+		owned, disown := context.WithCancel(owned)
+		defer disown()
 		for b := range full {
-			if err := flusher.flush(flushing, owned, b); err != nil {
+			if err := flusher.advance(inserting, owned, b, recording); err != nil {
 				p.sink.abandoned(b)
-				abandon() // what follows would be inserted above a hole, and could not be committed either
+				abandon()
+				disown()
+				free <- b
+				continue
+			}
+			inserted <- b
+		}
+	})
+	work.Go(func() {
+		defer close(done)
+		for b := range inserted {
+			if err := flusher.advance(flushing, owned, b, finished); err != nil {
+				p.sink.abandoned(b)
+				abandon()
 			}
 			free <- b
 		}
 	})
-	work.Go(func() { p.watch(stop, generation, finished, abandon) })
+	work.Go(func() { p.watch(stop, generation, done, abandon) })
 	measuring, endMeasuring := context.WithCancel(generation)
 	defer endMeasuring()
-	work.Go(func() { p.sink.lag.run(measuring, finished, p.partitions) })
+	work.Go(func() { p.sink.lag.run(measuring, done, p.partitions) })
 	work.Wait()
 }
 
@@ -103,7 +125,7 @@ func (p *pipeline) fetch(ctx context.Context, in chan<- fetched) {
 		f := &fetcher{
 			dialer: dialer, client: p.sink.client, brokers: cfg.Brokers,
 			topic: cfg.Topic, partition: int32(a.ID), next: a.Offset,
-			most: most, ask: most, retryMax: cfg.RetryMax, health: p.sink.health,
+			most: most, ask: most, rest: min(restMost, cfg.BatchAge/restShare), retryMax: cfg.RetryMax, health: p.sink.health,
 		}
 		fetchers.Go(func() {
 			if err := f.run(ctx, in); err != nil {
@@ -128,11 +150,11 @@ func (p *pipeline) gather(in <-chan fetched, full chan<- *batch, free <-chan *ba
 	)
 	defer age.Stop()
 	take := func(f fetched) {
-		now := time.Now()
-		if b.empty() {
-			age.Reset(p.sink.cfg.BatchAge)
+		fresh := b.empty()
+		rest, more = b.take(f, time.Now())
+		if fresh {
+			age.Reset(time.Until(b.began.Add(p.sink.cfg.BatchAge)))
 		}
-		rest, more = b.take(f, now)
 	}
 	for !end || more || !b.empty() {
 		from, to := in, full
