@@ -11,10 +11,6 @@ import (
 	"github.com/leadhouse/leadhouse/schema"
 )
 
-// topicEpoch counts the topic's recreations. Telling one from another comes with the books (deliveries.topic_epoch);
-// until then a sink stops at the only sign of one that it can see, an offset past the log's end.
-const topicEpoch = 0
-
 // block is rows on their way into one table: schema.EventBlock, DeliveryBlock or DeadLetterBlock. **This is the one seam
 // through which rows reach ClickHouse.** Insert writes all of them as one block, or returns an error; then the outcome may
 // be unknown, and the same call may be made again. It does not return before ctx ends unless ClickHouse has answered or
@@ -50,6 +46,7 @@ type batch struct {
 	ledger      *schema.DeliveryBlock   // deliveries' block
 
 	fetched     []fetched
+	epoch       uint32 // of the topic: a batch is of one generation, and a generation of one epoch
 	rows, bytes int
 	began       time.Time // when its first record could have been fetched
 	at          state
@@ -108,12 +105,13 @@ func (b *batch) take(f fetched, now time.Time) (rest fetched, more bool) {
 		if n == 0 {
 			return f, true
 		}
-		rest = fetched{span: span{f.partition, f.records[n].offset, f.next}, records: f.records[n:]}
+		rest = fetched{span: span{f.partition, f.records[n].offset, f.next}, epoch: f.epoch, records: f.records[n:]}
 		f.next, f.records, more = f.records[n].offset, f.records[:n], true
 	}
 	if b.empty() {
 		b.began = now.Add(-f.rested)
 	}
+	b.epoch = f.epoch
 	b.fetched = append(b.fetched, f)
 	for i := range f.records {
 		b.typeRecord(f.partition, &f.records[i], now)
@@ -123,7 +121,7 @@ func (b *batch) take(f fetched, now time.Time) (rest fetched, more bool) {
 
 // typeRecord gives a record its row and its entry in the ledger.
 func (b *batch) typeRecord(partition int32, r *record, now time.Time) {
-	at := schema.Record{Epoch: topicEpoch, Partition: partition, Offset: r.offset, ReceivedAt: r.receivedAt(), LoadedAt: now}
+	at := schema.Record{Epoch: b.epoch, Partition: partition, Offset: r.offset, ReceivedAt: r.receivedAt(), LoadedAt: now}
 	event, err := b.decoder.Decode(r.value)
 	if err != nil {
 		b.bury(partition, r, refusal(err), at)
@@ -136,7 +134,7 @@ func (b *batch) typeRecord(partition int32, r *record, now time.Time) {
 // enter writes a record's outcome into the ledger: once for each record that is fetched.
 func (b *batch) enter(partition int32, r *record, eventID string, at schema.Record, outcome schema.Outcome) {
 	b.ledger.Append(eventID, r.value, at, outcome)
-	b.deliveries.token.row(partition, r, eventID)
+	b.deliveries.token.row(at.Epoch, partition, r, eventID)
 }
 
 // typeEvent adds the event's row to the block of its table.
@@ -150,7 +148,7 @@ func (b *batch) typeEvent(partition int32, r *record, event *schema.Event, at sc
 		b.events[table] = in
 	}
 	in.events.Append(event, r.value, at)
-	in.token.row(partition, r, event.ID)
+	in.token.row(at.Epoch, partition, r, event.ID)
 	r.in = in
 }
 
@@ -158,7 +156,7 @@ func (b *batch) typeEvent(partition int32, r *record, event *schema.Event, at sc
 func (b *batch) bury(partition int32, r *record, why *schema.Refusal, at schema.Record) {
 	key, headers := r.unpack()
 	b.letters.Append(key, r.value, headers, why.Reason, why.Detail, at)
-	b.deadLetters.token.row(partition, r, "")
+	b.deadLetters.token.row(at.Epoch, partition, r, "")
 	b.enter(partition, r, "", at, schema.DeadLettered)
 	b.refusals[why.Reason]++
 }
@@ -179,7 +177,7 @@ func (b *batch) retype(w *schema.Warehouse, now time.Time) error {
 				b.warehouse = nil
 				return fmt.Errorf("type partition %d offset %d again: %w", f.partition, r.offset, err)
 			}
-			at := schema.Record{Epoch: topicEpoch, Partition: f.partition, Offset: r.offset, ReceivedAt: r.receivedAt(), LoadedAt: now}
+			at := schema.Record{Epoch: b.epoch, Partition: f.partition, Offset: r.offset, ReceivedAt: r.receivedAt(), LoadedAt: now}
 			b.typeEvent(f.partition, r, event, at)
 		}
 	}

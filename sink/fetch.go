@@ -28,6 +28,7 @@ const (
 // one for us: a transaction's control record, or what compaction took.
 type fetched struct {
 	span
+	epoch   uint32 // the topic's
 	records []record
 	rested  time.Duration // how long, at most, the first record has lain in Kafka while the fetcher rested
 }
@@ -41,6 +42,7 @@ type fetcher struct {
 	brokers   []string
 	topic     string
 	partition int32
+	epoch     uint32        // the topic's, for as long as the generation lasts
 	next      int64         // offset to fetch next; kafka.FirstOffset until the first connection
 	most      int           // bytes of records to keep of one fetch
 	ask       int           // bytes to ask for, which Kafka counts compressed
@@ -160,7 +162,7 @@ const barrenMost = 3
 // fetch does one fetch and drains it at once: its body comes off the socket during the reading, under the deadline, so
 // nothing may make the reading wait. It returns what was read also when it fails. high is the log's end, 0 if unknown.
 func (f *fetcher) fetch(conn *kafka.Conn) (got fetched, high int64, err error) {
-	got.span = span{f.partition, f.next, f.next}
+	got.span, got.epoch = span{f.partition, f.next, f.next}, f.epoch
 	got.records = make([]record, 0, f.guess)
 	if err := conn.SetDeadline(time.Now().Add(fetchTimeout)); err != nil {
 		return got, 0, err
@@ -255,7 +257,7 @@ func (f *fetcher) locate(ctx context.Context) error {
 // sidestep reads on where Conn cannot, with kafka.Client, which reads an empty record batch correctly but says of it
 // neither that it is there nor where it ends: with an empty answer it tries the next offset, up to the log's end.
 func (f *fetcher) sidestep(ctx context.Context, out chan<- fetched) error {
-	got := fetched{span: span{f.partition, f.next, f.next}}
+	got := fetched{span: span{f.partition, f.next, f.next}, epoch: f.epoch}
 	for len(got.records) == 0 {
 		response, err := f.client.Fetch(ctx, &kafka.FetchRequest{
 			Topic: f.topic, Partition: int(f.partition), Offset: got.next,

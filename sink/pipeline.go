@@ -118,13 +118,17 @@ func (p *pipeline) begin(f *flusher) {
 func (p *pipeline) fetch(ctx context.Context, in chan<- fetched) {
 	defer close(in)
 	cfg := &p.sink.cfg
+	epoch, ok := p.sink.awaitEpoch(ctx)
+	if !ok {
+		return
+	}
 	dialer := leash(ctx, cfg.Dialer, fetchTimeout)
 	most := min(max(cfg.BatchBytes/max(len(p.partitions), 1), fetchLeast), fetchMost)
 	var fetchers sync.WaitGroup
 	for _, a := range p.generation.Assignments[cfg.Topic] {
 		f := &fetcher{
 			dialer: dialer, client: p.sink.client, brokers: cfg.Brokers,
-			topic: cfg.Topic, partition: int32(a.ID), next: a.Offset,
+			topic: cfg.Topic, partition: int32(a.ID), epoch: epoch.number, next: a.Offset,
 			most: most, ask: most, rest: min(restMost, cfg.BatchAge/restShare), retryMax: cfg.RetryMax, health: p.sink.health,
 		}
 		fetchers.Go(func() {

@@ -8,10 +8,11 @@ import (
 )
 
 // token makes a block's insert_deduplication_token: a hash over the table, the revision its rows are typed with, and of
-// every row the topic, partition, offset, record time and event ID; and a salt of the process.
+// every row the topic, its epoch, partition, offset, record time and event ID; and a salt of the process.
 //
 // ClickHouse drops a block that comes under a used token, whatever is in it and without an error. So it is never over
-// offsets alone, which start again when a topic is recreated. The revision is in it so that rows typed anew are another
+// offsets alone, which start again when a topic is recreated; nor over record time and ID with them, since a copied topic
+// keeps both, and its ledger entries are other rows: the epoch is in it. The revision is in it so that rows typed anew are another
 // block. And the salt, because ClickHouse remembers tokens longer than rows: without it, rows that were deleted and then
 // read again from Kafka by a sink whose batches happened to be cut alike did not come back (seen after DELETE and after
 // ALTER … DELETE). Nothing is lost by it: a token is for the retries of one process.
@@ -32,8 +33,8 @@ func (t *token) begin(salt, topic, table string, revision uint32) {
 	t.number(int64(revision))
 }
 
-func (t *token) row(partition int32, r *record, eventID string) {
-	t.number(int64(partition))
+func (t *token) row(epoch uint32, partition int32, r *record, eventID string) {
+	t.number(int64(epoch)<<32 | int64(partition))
 	t.number(r.offset)
 	t.number(r.received)
 	t.text(eventID)
