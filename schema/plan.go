@@ -51,6 +51,9 @@ func Diff(m *Model, s *State) (*Plan, error) {
 		}
 	}
 	p.view(s, eventsView(s.Database, tables))
+	for _, v := range bookViews(s.Database, tables) {
+		p.view(s, v)
+	}
 	return p, nil
 }
 

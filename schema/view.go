@@ -8,10 +8,19 @@ import (
 // viewDef is a view. Its columns are named one by one: SELECT * in a view is frozen when the view is made.
 type viewDef struct {
 	name, comment, query string
+	columns              []columnDef // with their comments; nil: as the query has them
 }
 
 func (v viewDef) createSQL(database string) string {
-	return fmt.Sprintf("CREATE OR REPLACE VIEW %s.%s AS\n%s\nCOMMENT %s", quote(database), quote(v.name), v.query, literal(v.comment))
+	columns := ""
+	if len(v.columns) > 0 {
+		lines := make([]string, len(v.columns))
+		for i, c := range v.columns {
+			lines[i] = c.sql()
+		}
+		columns = "\n(\n    " + strings.Join(lines, ",\n    ") + "\n)"
+	}
+	return fmt.Sprintf("CREATE OR REPLACE VIEW %s.%s%s AS\n%s\nCOMMENT %s", quote(database), quote(v.name), columns, v.query, literal(v.comment))
 }
 
 const eventsColumns = "event_id, event_type, occurred_at, payload, _received_at, _loaded_at, _partition, _offset"
