@@ -1,9 +1,11 @@
 package schema
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -49,6 +51,59 @@ FROM %s.offset_gaps FINAL ORDER BY topic_epoch, kafka_partition, first_offset, n
 	}
 	return gaps, nil
 }
+
+// Range is the gap as `leadhouse verify --acknowledge` takes it and people read it: partition, first and last offset, and
+// the epoch before them where it is not 0.
+func (g Gap) Range() string {
+	r := fmt.Sprintf("%d:%d-%d", g.Partition, g.First, g.Next-1)
+	if g.Epoch > 0 {
+		r = fmt.Sprintf("%d/%s", g.Epoch, r)
+	}
+	return r
+}
+
+// OpenGaps are the runs of offsets that were lost and that nobody has acknowledged, in order of position: recorded gaps
+// that overlap or touch are one, and what acknowledged ones cover is left out, whichever way it was cut.
+func OpenGaps(gaps []Gap) (open []Gap) {
+	gaps = slices.Clone(gaps)
+	slices.SortStableFunc(gaps, func(a, b Gap) int {
+		return cmp.Or(cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.First, b.First))
+	})
+	for _, g := range gaps {
+		if g.Acknowledged {
+			continue
+		}
+		for _, rest := range g.without(gaps) {
+			if last := len(open) - 1; last >= 0 && open[last].sameLog(rest) && rest.First <= open[last].Next {
+				open[last].Next = max(open[last].Next, rest.Next)
+				continue
+			}
+			open = append(open, rest)
+		}
+	}
+	return open
+}
+
+// without is what acknowledged gaps, which come in order, leave of a gap.
+func (g Gap) without(gaps []Gap) (left []Gap) {
+	for _, a := range gaps {
+		if !a.Acknowledged || !a.sameLog(g) || a.Next <= g.First || a.First >= g.Next {
+			continue
+		}
+		if a.First > g.First {
+			before := g
+			before.Next = a.First
+			left = append(left, before)
+		}
+		g.First = a.Next
+	}
+	if g.First < g.Next {
+		left = append(left, g)
+	}
+	return left
+}
+
+func (g Gap) sameLog(other Gap) bool { return g.Epoch == other.Epoch && g.Partition == other.Partition }
 
 // EpochStart is where an epoch of the topic begins in a partition.
 type EpochStart struct {
