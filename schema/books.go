@@ -9,9 +9,9 @@ import (
 // ledger with FINAL, one entry a position, and an event belongs to the partition of its first position, so that the
 // partitions add up to the total.
 
-// bookViews are created and recreated by backfill, as the view events is.
-func bookViews(database string, tables []*Table) []viewDef {
-	return []viewDef{balanceView(database), conflictsView(database, tables), redeliveriesView(database, tables)}
+// bookViews stand on the view events, so that they need not be made anew when a table comes.
+func bookViews(database string) []viewDef {
+	return []viewDef{balanceView(database), conflictsView(database), redeliveriesView(database)}
 }
 
 // balanceView counts entries by position and events by ID. A position is compared as a whole, epoch first, and not by the
@@ -61,7 +61,7 @@ var positionsColumn = columnDef{
 var eventIDColumn = columnDef{name: "event_id", typ: "String", comment: "the event's ID; its hash in hex where no event table has it"}
 
 // conflictsView finds hashes with more than one body first, which keeps little, and then looks at their entries.
-func conflictsView(database string, tables []*Table) viewDef {
+func conflictsView(database string) viewDef {
 	return viewDef{
 		name:    "event_id_conflicts",
 		comment: "event IDs that came with more than one body: the event tables hold one of them, deliveries knows of all",
@@ -73,11 +73,11 @@ func conflictsView(database string, tables []*Table) viewDef {
 			{name: "last_received_at", typ: utcMillis, comment: "when the last came, UTC"},
 			positionsColumn,
 		},
-		query: repeated(database, tables, "uniqExact(d.body_hash) AS bodies, count() AS deliveries", "min(body_hash) != max(body_hash)", "bodies, deliveries"),
+		query: repeated(database, "uniqExact(d.body_hash) AS bodies, count() AS deliveries", "min(body_hash) != max(body_hash)", "bodies, deliveries"),
 	}
 }
 
-func redeliveriesView(database string, tables []*Table) viewDef {
+func redeliveriesView(database string) viewDef {
 	return viewDef{
 		name:    "redeliveries",
 		comment: "event IDs that were delivered more than once",
@@ -89,12 +89,12 @@ func redeliveriesView(database string, tables []*Table) viewDef {
 			{name: "last_received_at", typ: utcMillis, comment: "when the last came, UTC"},
 			positionsColumn,
 		},
-		query: repeated(database, tables, "count() AS deliveries, toBool(min(d.body_hash) = max(d.body_hash)) AS same_bytes", "count() > 1", "deliveries, same_bytes"),
+		query: repeated(database, "count() AS deliveries, toBool(min(d.body_hash) = max(d.body_hash)) AS same_bytes", "count() > 1", "deliveries, same_bytes"),
 	}
 }
 
 // repeated is a query over the event IDs whose entries fulfil a condition. Dead letters have no ID.
-func repeated(database string, tables []*Table, what, having, names string) string {
+func repeated(database, what, having, names string) string {
 	db := quote(database)
 	hashes := fmt.Sprintf("SELECT event_id_hash FROM %s.deliveries FINAL WHERE outcome != 'dead_lettered' GROUP BY event_id_hash HAVING %s", db, having)
 	return fmt.Sprintf(`SELECT if(n.event_id = '', lower(hex(r.hash)), n.event_id) AS event_id, %s, first_received_at, last_received_at, positions
@@ -108,19 +108,10 @@ FROM
 ) AS r
 LEFT ANY JOIN
 (
-  SELECT event_id, %s AS hash FROM (%s) WHERE hash IN (%s)
+  SELECT event_id, %s AS hash FROM %s.events WHERE hash IN (%s)
 ) AS n ON n.hash = r.hash`,
-		names, what, fmt.Sprintf(positionsOf, positionsShown), db, hashes, EventIDHash, eventIDs(database, tables), hashes)
+		names, what, fmt.Sprintf(positionsOf, positionsShown), db, hashes, EventIDHash, db, hashes)
 }
 
 // EventIDHash is deliveries.event_id_hash of an event table's row, in SQL.
 const EventIDHash = "toFixedString(left(SHA256(event_id), 16), 16)"
-
-// eventIDs are those of all event tables.
-func eventIDs(database string, tables []*Table) string {
-	parts := make([]string, 0, len(tables))
-	for _, t := range tables {
-		parts = append(parts, fmt.Sprintf("SELECT event_id FROM %s.%s", quote(database), quote(t.Name)))
-	}
-	return strings.Join(parts, " UNION ALL ")
-}

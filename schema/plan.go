@@ -51,7 +51,7 @@ func Diff(m *Model, s *State) (*Plan, error) {
 		}
 	}
 	p.view(s, eventsView(s.Database, tables))
-	for _, v := range bookViews(s.Database, tables) {
+	for _, v := range bookViews(s.Database) {
 		p.view(s, v)
 	}
 	return p, nil
