@@ -25,6 +25,7 @@ func hintFor(err error) string {
 	var (
 		authority x509.UnknownAuthorityError
 		hostname  x509.HostnameError
+		invalid   x509.CertificateInvalidError
 		record    tls.RecordHeaderError
 	)
 	switch {
@@ -40,6 +41,10 @@ func hintFor(err error) string {
 		return "the broker's certificate is not signed by a known authority: set the CA file"
 	case errors.As(err, &hostname):
 		return "the broker's certificate is for another name than the configured address"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "the broker needs a new certificate, or this machine's clock is wrong"
+	case refusesCertificate(err):
+		return "the broker asks for a client certificate, and got none or one that it does not trust"
 	case errors.As(err, &record):
 		return "the broker answers without TLS: turn TLS off, or use another port"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), strings.Contains(err.Error(), "appears to be expecting TLS"):
@@ -56,8 +61,18 @@ func hintFor(err error) string {
 // misconfigured: an error that no waiting mends.
 func misconfigured(err error) bool {
 	var verification *tls.CertificateVerificationError
-	return errors.As(err, &verification) ||
+	return errors.As(err, &verification) || refusesCertificate(err) ||
 		errors.Is(err, kafka.SASLAuthenticationFailed) || errors.Is(err, kafka.UnsupportedSASLMechanism) ||
 		errors.Is(err, kafka.IllegalSASLState) || errors.Is(err, kafka.TopicAuthorizationFailed) ||
 		errors.Is(err, kafka.ClusterAuthorizationFailed)
+}
+
+// refusesCertificate knows the broker's alerts about our client certificate by their texts: crypto/tls does not export
+// their type. With TLS 1.3 they come after the handshake, with the first answer.
+func refusesCertificate(err error) bool {
+	if err == nil {
+		return false
+	}
+	_, alert, told := strings.Cut(err.Error(), "remote error: tls: ")
+	return told && strings.Contains(alert, "certificate")
 }

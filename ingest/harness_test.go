@@ -429,6 +429,9 @@ func (h *harness) check() []record {
 			h.t.Errorf("answered 2xx, but not in Kafka: %.80q", body)
 		}
 	}
+	if h.server == nil {
+		return records // it is another process's
+	}
 	h.until("all budget returned", func() bool {
 		requests, bytes := h.server.InFlight()
 		return requests == 0 && bytes == 0

@@ -12,5 +12,10 @@ func TestMain(m *testing.M) {
 		serveForParent()
 		return
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if measuredDir != "" {
+			os.RemoveAll(measuredDir)
+		}
+		os.Exit(code)
+	}))
 }
