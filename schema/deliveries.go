@@ -3,6 +3,7 @@ package schema
 import (
 	"context"
 	"crypto/sha256"
+	"slices"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -30,10 +31,20 @@ type DeliveryBlock struct {
 	bodyHash             []uint64
 	receivedAt, loadedAt []int64 // ms since the epoch
 	outcome              []string
+	replays              bool // the rows are a replay's
 }
 
 // NewDeliveryBlock makes an empty one.
 func NewDeliveryBlock(database string) *DeliveryBlock { return &DeliveryBlock{database: database} }
+
+// ReplayVersion is deliveries.version of an entry that a replay of a dead letter has written. It beats what sink writes, 0,
+// also when sink fetches the record again later; and it is the same for all replays, which say the same.
+const ReplayVersion = 1
+
+// NewReplayBlock makes an empty one whose entries win over sink's.
+func NewReplayBlock(database string) *DeliveryBlock {
+	return &DeliveryBlock{database: database, replays: true}
+}
 
 // Table is the table's name.
 func (b *DeliveryBlock) Table() string { return "deliveries" }
@@ -75,7 +86,7 @@ func (b *DeliveryBlock) Insert(ctx context.Context, conn driver.Conn, token stri
 	for i := 0; i < len(b.eventIDHash); i += hashSize {
 		b.hashes = append(b.hashes, b.eventIDHash[i:i+hashSize])
 	}
-	return insert(ctx, conn, b.database, b.Table(), []insertColumn{
+	columns := []insertColumn{
 		{"topic_epoch", b.epoch},
 		{"kafka_partition", b.partition},
 		{"kafka_offset", b.offset},
@@ -84,13 +95,50 @@ func (b *DeliveryBlock) Insert(ctx context.Context, conn driver.Conn, token stri
 		{"received_at", b.receivedAt},
 		{"loaded_at", b.loadedAt},
 		{"outcome", b.outcome},
-	}, b.Rows(), token)
+	}
+	if b.replays { // else it is left to its default, 0
+		columns = append(columns, insertColumn{"version", slices.Repeat([]uint64{ReplayVersion}, b.Rows())})
+	}
+	return insert(ctx, conn, b.database, b.Table(), columns, b.Rows(), token)
 }
 
 // Header is one Kafka record header.
 type Header struct {
 	Name  string
 	Value []byte
+}
+
+// Status is what has been done about a dead letter.
+type Status string
+
+// The statuses, as dead_letters.status has them.
+const (
+	Open      Status = "open"      // nothing yet, or nothing that helped
+	Discarded Status = "discarded" // somebody has decided that nothing will be; its row and bytes stay
+	Replayed  Status = "replayed"  // its event is in its table, and the ledger says inserted
+)
+
+// statusBits of dead_letters.version, the low ones, count the changes; those above are the status's rank.
+const statusBits = 32
+
+// rank decides between two that change a dead letter at once, whoever is last: **the one that has put the event into its
+// table wins**, because that, and the ledger's entry about it, cannot be taken back by a status.
+func (s Status) rank() uint64 {
+	switch s {
+	case Replayed:
+		return 2
+	case Discarded:
+		return 1
+	default:
+		return 0
+	}
+}
+
+// Version is dead_letters.version of a row with this status that follows one with the version before. What sink writes, 0,
+// it beats also when sink fetches the record again later.
+func (s Status) Version(before uint64) uint64 {
+	changes := before & (1<<statusBits - 1)
+	return s.rank()<<statusBits | (changes + 1)
 }
 
 // DeadLetterBlock collects rows of dead_letters. Dead letters are few: it keeps rows and not columns.
@@ -102,6 +150,8 @@ type DeadLetterBlock struct {
 	reason, detail, key, value []string
 	headers                    [][]map[string]any
 	receivedAt, loadedAt       []time.Time
+	status                     []string
+	version                    []uint64
 }
 
 // NewDeadLetterBlock makes an empty one.
@@ -131,6 +181,14 @@ func (b *DeadLetterBlock) Append(key, payload []byte, headers []Header, reason R
 	b.headers = append(b.headers, tuples)
 	b.receivedAt = append(b.receivedAt, rec.ReceivedAt)
 	b.loadedAt = append(b.loadedAt, rec.LoadedAt)
+	b.status = append(b.status, string(Open))
+	b.version = append(b.version, 0)
+}
+
+// Become says of the dead letter appended last what has been done about it. before is the version it was read with.
+func (b *DeadLetterBlock) Become(s Status, before uint64) {
+	last := b.Rows() - 1
+	b.status[last], b.version[last] = string(s), s.Version(before)
 }
 
 // Reset empties the block.
@@ -149,5 +207,7 @@ func (b *DeadLetterBlock) Insert(ctx context.Context, conn driver.Conn, token st
 		{"headers", b.headers},
 		{"received_at", b.receivedAt},
 		{"loaded_at", b.loadedAt},
+		{"status", b.status},
+		{"version", b.version},
 	}, b.Rows(), token)
 }
