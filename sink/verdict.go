@@ -1,0 +1,16 @@
+package sink
+
+// Verdict is what can be done about an error of an insert. Package deadletters inserts as a sink does, and must judge
+// ClickHouse's errors alike.
+type Verdict = verdict
+
+// The verdicts that it tells apart; see classify.
+const (
+	Mistyped         = mistyped
+	Poison           = poison
+	Oversize verdict = "oversize" // no row is to blame, they are too much for one block
+	Fatal            = fatal
+)
+
+// Judge is classify, the one place that decides.
+func Judge(err error) Verdict { return classify(err) }
