@@ -141,5 +141,5 @@ func describe(err error) string {
 	if errors.As(err, &exception) && classify(err) == poison {
 		return fmt.Sprintf("code %d; ClickHouse's log has the message", exception.Code)
 	}
-	return err.Error()
+	return err.Error() + hint(err)
 }

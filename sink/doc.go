@@ -40,6 +40,7 @@
 //	its answer to an insert is lost         the same rows under the same token: ClickHouse writes nothing twice
 //	it refuses a block for its content      kept and sent again; tables that are not concerned go in; nothing is committed
 //	it refuses the account                  at the start: Run returns the error (Kafka's too); later: kept and sent again
+//	a certificate is not to be trusted      likewise, theirs and ours
 //	a column was added, dropped, changed    the schema is read again by the timer or the error; rows are typed anew
 //	a table is missing                      waited for; the log says to run `leadhouse backfill`
 //	Kafka is away                           fetchers dial on; the generation ends; joined again when it is back

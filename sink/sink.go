@@ -57,7 +57,7 @@ func New(cfg Config) (*Sink, error) {
 // commits, and leaves the group; then it returns nil. Kafka or ClickHouse being away is waited for, at the start too.
 //
 // It returns an error by itself when a human must decide: the offset to read next is not in the log, the topic is
-// compacted, or at the start Kafka or ClickHouse refuses the account. Nothing is lost then: what is not inserted is not committed.
+// compacted, or at the start Kafka or ClickHouse refuses the account or shows a certificate that is not to be trusted. Nothing is lost then: what is not inserted is not committed.
 // Run may be called once.
 func (s *Sink) Run(ctx context.Context) error {
 	stop, fail := context.WithCancelCause(ctx) // ends the loop; what is in hand outlives it, with deadlines of its own

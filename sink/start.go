@@ -16,7 +16,7 @@ var errCompacted = errors.New("the topic is compacted: Kafka deletes records tha
 // end, and on some brokers create it with settings nobody chose.
 func (s *Sink) awaitTopic(ctx context.Context) error {
 	hopeless := func(err error) bool {
-		return errors.Is(err, errCompacted) || errors.Is(err, kafka.SASLAuthenticationFailed)
+		return errors.Is(err, errCompacted) || misconfigured(err)
 	}
 	return s.await(ctx, "topic", hopeless, func() error {
 		ctx, cancel := context.WithTimeout(ctx, askTimeout)
@@ -58,7 +58,7 @@ func (s *Sink) checkTopic(ctx context.Context) error {
 // awaitSchema waits until ClickHouse answers and has the tables. What only a change of the account or the server can mend
 // is returned at once: nobody waits for it, and no member of the group has been disturbed yet.
 func (s *Sink) awaitSchema(ctx context.Context) error {
-	return s.await(ctx, "schema", func(err error) bool { return classify(err) == fatal }, func() error {
+	return s.await(ctx, "schema", func(err error) bool { return classify(err) == fatal || misconfigured(err) }, func() error {
 		return s.schemas.reload(ctx)
 	})
 }
@@ -74,7 +74,7 @@ func (s *Sink) await(ctx context.Context, part string, hopeless func(error) bool
 		}
 		if ctx.Err() == nil {
 			if hopeless(err) {
-				return err
+				return fmt.Errorf("%w%s", err, hint(err))
 			}
 			s.health.trouble(part, cause(err), describe(err))
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 
 	"github.com/rs/zerolog"
@@ -142,6 +143,9 @@ func (j *backfillJob) prepare(log zerolog.Logger) (func(context.Context) error, 
 	return func(ctx context.Context) error {
 		starting(log, j.clickhouse.risk())
 		result, err := b.Run(ctx)
+		if advice := certificateAdvice(err, "server", "clickhouse"); advice != "" {
+			err = fmt.Errorf("%w: %s", err, advice)
+		}
 		if err = errors.Join(err, conn.Close()); err != nil {
 			return err
 		}

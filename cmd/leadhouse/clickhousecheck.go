@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -148,8 +147,7 @@ const (
 
 func clickhouseAdvice(err error) string {
 	exception, answered := errors.AsType[*clickhouse.Exception](err)
-	_, authority := errors.AsType[x509.UnknownAuthorityError](err)
-	_, hostname := errors.AsType[x509.HostnameError](err)
+	certificate := certificateAdvice(err, "server", "clickhouse")
 	_, record := errors.AsType[tls.RecordHeaderError](err)
 	_, resolve := errors.AsType[*net.DNSError](err)
 	switch {
@@ -159,10 +157,8 @@ func clickhouseAdvice(err error) string {
 		return "The user may not: see the rights in leadhouse sink -h, --clickhouse-username."
 	case answered:
 		return ""
-	case authority:
-		return "The server's certificate is of an authority that this machine does not know: --clickhouse-tls-ca."
-	case hostname:
-		return "The server's certificate is for another name: dial it by that name, or give it as --clickhouse-tls-server-name."
+	case certificate != "":
+		return certificate
 	case record:
 		return "This port has no TLS: leave --clickhouse-tls out, or use the secure port, as a rule 9440."
 	case strings.Contains(err.Error(), "unexpected packet"):

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -23,24 +22,21 @@ func bare(err error) error {
 
 // kafkaAdvice says what to do about an error. Each case was seen on Kafka 4.2.
 func kafkaAdvice(err error) string {
-	_, authority := errors.AsType[x509.UnknownAuthorityError](err)
-	_, hostname := errors.AsType[x509.HostnameError](err)
+	certificate := certificateAdvice(err, "broker", "kafka")
 	_, record := errors.AsType[tls.RecordHeaderError](err)
 	_, resolve := errors.AsType[*net.DNSError](err)
 	_, answered := errors.AsType[kafka.Error](err)
 	switch {
 	case err == nil:
 		return ""
+	case certificate != "":
+		return certificate
 	case errors.Is(err, kafka.SASLAuthenticationFailed):
 		return "The broker refuses the user or the password: --kafka-username, --kafka-password-file, and whether --kafka-sasl is the mechanism the user was made for."
 	case errors.Is(err, kafka.UnsupportedSASLMechanism):
 		return "The broker offers other mechanisms: --kafka-sasl."
 	case errors.Is(err, kafka.IllegalSASLState):
 		return "This listener has no login: --kafka-sasl none, or another port."
-	case authority:
-		return "The broker's certificate is of an authority that this machine does not know: --kafka-tls-ca."
-	case hostname:
-		return "The broker's certificate is for another name: dial it by that name, or give it as --kafka-tls-server-name."
 	case record:
 		return "This listener has no TLS: leave --kafka-tls out, or use another port."
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 )
 
 // tlsSettings are TLS towards one engine, whose settings all begin with its name: --kafka-tls, --kafka-tls-ca, …
@@ -94,4 +95,26 @@ func (t *tlsSettings) identify(config *tls.Config) error {
 	}
 	config.Certificates = []tls.Certificate{pair}
 	return nil
+}
+
+// certificateAdvice says what to do about a certificate that one side does not accept, "" where the error is another.
+func certificateAdvice(err error, who, prefix string) string {
+	_, authority := errors.AsType[x509.UnknownAuthorityError](err)
+	_, hostname := errors.AsType[x509.HostnameError](err)
+	invalid, isInvalid := errors.AsType[x509.CertificateInvalidError](err)
+	switch {
+	case err == nil:
+		return ""
+	case authority:
+		return fmt.Sprintf("The %s's certificate is of an authority that this machine does not know: --%s-tls-ca.", who, prefix)
+	case hostname:
+		return fmt.Sprintf("The %s's certificate is for another name: dial it by that name, or give it as --%s-tls-server-name.", who, prefix)
+	case isInvalid && invalid.Reason == x509.Expired:
+		return fmt.Sprintf("The %s needs a new certificate, or this machine's clock is wrong.", who)
+	}
+	// The other side's alerts: crypto/tls does not export their type.
+	if _, alert, told := strings.Cut(err.Error(), "remote error: tls: "); told && strings.Contains(alert, "certificate") {
+		return fmt.Sprintf("The %s asks for a client certificate, and got none or one that it does not trust: --%s-tls-cert, --%s-tls-key.", who, prefix, prefix)
+	}
+	return ""
 }
