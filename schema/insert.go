@@ -15,6 +15,19 @@ type insertColumn struct {
 	values any
 }
 
+// ColumnError is Insert's error where clickhouse-go does not take a column's values. Nothing was sent then.
+type ColumnError struct {
+	Table, Column string
+	Err           error // clickhouse-go's; it may quote a value
+}
+
+func (e *ColumnError) Error() string {
+	return fmt.Sprintf("insert into %s: column %s: %v", e.Table, e.Column, e.Err)
+}
+
+// Unwrap is clickhouse-go's error.
+func (e *ColumnError) Unwrap() error { return e.Err }
+
 // insert is the one place where rows leave for ClickHouse: one INSERT of one block, in columns (half the CPU of rows).
 //
 // async_insert=0 because 26.2 turned it on by default: the answer to an asynchronous insert is not about its rows alone.
@@ -40,7 +53,7 @@ func insert(ctx context.Context, conn driver.Conn, database, table string, colum
 	for i, c := range columns {
 		if err := sendColumn(batch.Column(i), c.values, rows); err != nil {
 			_ = batch.Abort() // the error that matters is the column's
-			return fmt.Errorf("insert into %s: column %s: %w", table, c.name, err)
+			return &ColumnError{table, c.name, err}
 		}
 	}
 	if err := batch.Send(); err != nil {

@@ -27,7 +27,15 @@ type insertion struct {
 	block  block
 	events *schema.EventBlock // block, where it is an event table's
 	token  token
-	done   bool // ClickHouse has acknowledged it
+	done   bool  // ClickHouse has acknowledged it, except for the rows that the hunt blames
+	hunt   *hunt // for the rows to blame, once ClickHouse has refused the block for its content
+}
+
+// begin makes it empty.
+func (in *insertion) begin(salt, topic string, revision uint32) {
+	in.block.Reset()
+	in.token.begin(salt, topic, in.block.Table(), revision)
+	in.done, in.hunt = false, nil
 }
 
 // batch is what is inserted and committed together: records of all partitions, typed into one block per table. One batch
@@ -52,6 +60,8 @@ type batch struct {
 	at          state
 	flushing    time.Time // when it left gather
 	refusals    map[schema.Reason]int
+
+	in, refused insertion // what record.in is once a hunt knows: these have no block
 }
 
 func newBatch(cfg *Config, salt string) *batch {
@@ -61,6 +71,7 @@ func newBatch(cfg *Config, salt string) *batch {
 		refusals: map[schema.Reason]int{},
 	}
 	b.deadLetters.block, b.deliveries.block = b.letters, b.ledger
+	b.in.done = true
 	return b
 }
 
@@ -72,9 +83,7 @@ func (b *batch) reset(w *schema.Warehouse) {
 	clear(b.refusals)
 	b.retable(w)
 	for _, fixed := range []*insertion{&b.deadLetters, &b.deliveries} {
-		fixed.block.Reset()
-		fixed.token.begin(b.salt, b.topic, fixed.block.Table(), 0)
-		fixed.done = false
+		fixed.begin(b.salt, b.topic, 0)
 	}
 }
 
@@ -84,9 +93,7 @@ func (b *batch) retable(w *schema.Warehouse) {
 		b.warehouse, b.events = w, make(map[*schema.Table]*insertion, len(w.Tables))
 	}
 	for _, in := range b.events {
-		in.block.Reset()
-		in.token.begin(b.salt, b.topic, in.block.Table(), w.Revision)
-		in.done = false
+		in.begin(b.salt, b.topic, w.Revision)
 	}
 }
 
@@ -121,14 +128,20 @@ func (b *batch) take(f fetched, now time.Time) (rest fetched, more bool) {
 
 // typeRecord gives a record its row and its entry in the ledger.
 func (b *batch) typeRecord(partition int32, r *record, now time.Time) {
-	at := schema.Record{Epoch: b.epoch, Partition: partition, Offset: r.offset, ReceivedAt: r.receivedAt(), LoadedAt: now}
+	at := b.place(partition, r, now)
 	event, err := b.decoder.Decode(r.value)
 	if err != nil {
 		b.bury(partition, r, refusal(err), at)
+		b.enter(partition, r, "", at, schema.DeadLettered)
 		return
 	}
 	b.typeEvent(partition, r, event, at)
 	b.enter(partition, r, event.ID, at, schema.Inserted)
+}
+
+// place is where a record lies and when its row is written.
+func (b *batch) place(partition int32, r *record, now time.Time) schema.Record {
+	return schema.Record{Epoch: b.epoch, Partition: partition, Offset: r.offset, ReceivedAt: r.receivedAt(), LoadedAt: now}
 }
 
 // enter writes a record's outcome into the ledger: once for each record that is fetched.
@@ -152,17 +165,17 @@ func (b *batch) typeEvent(partition int32, r *record, event *schema.Event, at sc
 	r.in = in
 }
 
-// bury makes a dead letter of a record that is no event: **with its bytes, key, headers and the reason.**
+// bury makes a dead letter of a record: **with its bytes, key, headers and the reason.**
 func (b *batch) bury(partition int32, r *record, why *schema.Refusal, at schema.Record) {
 	key, headers := r.unpack()
 	b.letters.Append(key, r.value, headers, why.Reason, why.Detail, at)
 	b.deadLetters.token.row(at.Epoch, partition, r, "")
-	b.enter(partition, r, "", at, schema.DeadLettered)
 	b.refusals[why.Reason]++
 }
 
 // retype types the events that are not in ClickHouse yet again, with the columns of another warehouse. Rows that are in
-// stay what they are: their block is done, and backfill re-types them like any other old row.
+// stay what they are: their block is done, and backfill re-types them like any other old row. Rows that were refused are
+// judged anew.
 func (b *batch) retype(w *schema.Warehouse, now time.Time) error {
 	b.warehouse = nil // new blocks: the records still point at the old ones, to know which are done
 	b.retable(w)
@@ -172,16 +185,24 @@ func (b *batch) retype(w *schema.Warehouse, now time.Time) error {
 			if r.in == nil || r.in.done {
 				continue
 			}
-			event, err := b.decoder.Decode(r.value)
-			if err != nil { // it was an event the first time, and decoding knows no schema
+			event, err := b.decodeAgain(located{r, f.partition})
+			if err != nil {
 				b.warehouse = nil
-				return fmt.Errorf("type partition %d offset %d again: %w", f.partition, r.offset, err)
+				return err
 			}
-			at := schema.Record{Epoch: b.epoch, Partition: f.partition, Offset: r.offset, ReceivedAt: r.receivedAt(), LoadedAt: now}
-			b.typeEvent(f.partition, r, event, at)
+			b.typeEvent(f.partition, r, event, b.place(f.partition, r, now))
 		}
 	}
 	return nil
+}
+
+// decodeAgain decodes what was an event the first time: decoding knows no schema.
+func (b *batch) decodeAgain(r located) (*schema.Event, error) {
+	event, err := b.decoder.Decode(r.value)
+	if err != nil {
+		return nil, fmt.Errorf("type partition %d offset %d again: %w", r.partition, r.offset, err)
+	}
+	return event, nil
 }
 
 // pending are the insertions that deliveries must wait for.

@@ -13,6 +13,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/column"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/proto"
 
+	"github.com/leadhouse/leadhouse/schema"
 	"github.com/leadhouse/leadhouse/sink"
 )
 
@@ -52,13 +53,17 @@ func TestClassify(t *testing.T) {
 		"schema": {
 			exception(16, "No such column email in table"), exception(33, "Cannot read all data"), exception(60, "Table does not exist"),
 			exception(131, "Too large string size"), exception(81, "Database does not exist"),
-			fmt.Errorf("column email: %w", &column.ColumnConverterError{Op: "Append"}),
+			&schema.ColumnError{Table: "t", Column: "c", Err: &column.ColumnConverterError{Op: "Append"}},
+			&schema.ColumnError{Table: "t", Column: "c", Err: &clickhouse.OpError{Op: "batch.Column", Err: errors.New("invalid column index 3")}},
 			fmt.Errorf("column email: %w", &proto.BlockError{Op: "Append", Err: errors.New("x")}),
 		},
 		"poison": {
-			exception(252, "Too many partitions for single INSERT block (more than 100)"),
 			exception(117, "Incorrect data"), exception(469, "Constraint `c` is violated"), exception(349, "Cannot insert NULL"),
+			// clickhouse-go, before anything is sent: a value, not a type.
+			fmt.Errorf("x: %w", &schema.ColumnError{Table: "t", Column: "c", Err: &column.Error{ColumnType: "Enum8", Err: errors.New("unknown element")}}),
+			&schema.ColumnError{Table: "t", Column: "c", Err: errors.New("value 1e30 overflows Decimal32 (Decimal(9, 2))")},
 		},
+		"oversize": {exception(252, "Too many partitions for single INSERT block (more than 100)")},
 		"fatal": {
 			exception(516, "Authentication failed"), exception(497, "Not enough privileges"), exception(164, "Cannot execute query in readonly mode"),
 		},
@@ -69,7 +74,12 @@ func TestClassify(t *testing.T) {
 			}
 		}
 	}
-	if got := sink.Describe(exception(117, "Cannot parse 'jane@acme.com'")); strings.Contains(got, "jane") {
-		t.Errorf("described as %q, with a row's content", got)
+	for _, err := range []error{
+		exception(117, "Cannot parse 'jane@acme.com'"),
+		&schema.ColumnError{Table: "t", Column: "c", Err: errors.New("unknown element 'jane@acme.com'")},
+	} {
+		if got := sink.Describe(err); strings.Contains(got, "jane") {
+			t.Errorf("described as %q, with a row's content", got)
+		}
 	}
 }

@@ -145,43 +145,6 @@ func TestMemoryIsBoundedWhileClickHouseIsAway(t *testing.T) {
 	w.check()
 }
 
-// A block that ClickHouse refuses for its content is kept and retried, and nothing after it is committed.
-func TestABlockRefusedForItsContentIsKept(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, worldConfig{})
-	w.exec(`ALTER TABLE {db}.lead_events ADD CONSTRAINT no_secrets CHECK email IS NULL OR email != 'secret@acme.com'`)
-	w.produce(0, events(0, 20)...)
-	w.produce(0, event("evt_guilty", "lead.created", `{"leadId":"ld_0","email":"secret@acme.com"}`))
-	cfg := w.config()
-	var log buffer
-	cfg.Logger = zerolog.New(&log)
-	r := w.start(cfg)
-	r.awaitTrouble("insert: poison: ClickHouse code 469")
-	w.produce(0, events(20, 20)...)
-	w.eventually("it is retried", func() (bool, string) {
-		return r.metric(`leadhouse_sink_retries_total{state="insert",verdict="poison"}`) > 3, ""
-	})
-	if got := w.committed(); got[0] != 0 && got[0] != -1 {
-		t.Errorf("committed %v past a block that is not in", got)
-	}
-	// The tables do not wait for each other; the ledger waits for all.
-	if got := len(w.eventRows()); got == 0 {
-		t.Error("no other table has its rows")
-	}
-	if got := len(w.ledger()); got != 0 {
-		t.Errorf("the ledger has %d entries, want none", got)
-	}
-	if strings.Contains(log.String(), "secret@") {
-		t.Errorf("the log quotes a payload:\n%s", log.String())
-	}
-	if n := strings.Count(log.String(), `"part":"insert"`); n != 1 {
-		t.Errorf("%d log lines, want 1:\n%s", n, log.String())
-	}
-	w.exec(`ALTER TABLE {db}.lead_events DROP CONSTRAINT no_secrets`)
-	w.check()
-	r.awaitReady()
-}
-
 // Too many parts is ClickHouse's way to say: later.
 func TestTooManyPartsIsWaitedFor(t *testing.T) {
 	t.Parallel()

@@ -52,6 +52,12 @@ type Config struct {
 	// again under the same token. Defaults to 60 s.
 	InsertTimeout time.Duration
 
+	// RejectPercent and RejectWindow say when refusals are taken for the table's fault and no longer for the rows'. A row
+	// that ClickHouse refuses for its content becomes a dead letter, unless more than RejectPercent of its table's last
+	// RejectWindow rows were refused: then the sink keeps them, is not ready, and tries again. 100 never stops. Default to
+	// 10 % of 1,000: an unfortunate ALTER makes at most a hundred dead letters.
+	RejectPercent, RejectWindow int
+
 	// RetryMax is the longest pause between two attempts at anything; the shortest is 100 ms. Defaults to 10 s.
 	RetryMax time.Duration
 
@@ -101,6 +107,8 @@ func (c Config) withDefaults() Config {
 	c.BatchAge = cmp.Or(c.BatchAge, time.Second)
 	c.ReloadInterval = cmp.Or(c.ReloadInterval, 5*time.Second)
 	c.InsertTimeout = cmp.Or(c.InsertTimeout, time.Minute)
+	c.RejectPercent = cmp.Or(c.RejectPercent, 10)
+	c.RejectWindow = cmp.Or(c.RejectWindow, 1000)
 	c.RetryMax = cmp.Or(c.RetryMax, 10*time.Second)
 	c.SessionTimeout = cmp.Or(c.SessionTimeout, 10*time.Second)
 	c.HeartbeatInterval = cmp.Or(c.HeartbeatInterval, time.Second)
@@ -130,6 +138,8 @@ func (c Config) validate() error {
 	wrong(c.ClickHouse == nil, "ClickHouse: a connection is needed")
 	wrong(c.BatchRows < 1, "BatchRows: %d is not positive", c.BatchRows)
 	wrong(c.BatchBytes < 1, "BatchBytes: %d is not positive", c.BatchBytes)
+	wrong(c.RejectPercent < 1 || c.RejectPercent > 100, "RejectPercent: %d is not within 1 and 100", c.RejectPercent)
+	wrong(c.RejectWindow < 1, "RejectWindow: %d is not positive", c.RejectWindow)
 	for _, d := range []struct {
 		field string
 		value time.Duration

@@ -16,29 +16,31 @@ const insertsAtOnce = 2
 
 // state is where a batch is on its way into the warehouse.
 //
-//	inserting ──▶ recording ──▶ committing ──▶ finished
-//	    ▲ │           ▲ │           ▲ │
-//	    │ ▼           │ ▼           │ ▼
-//	   (wait; types read anew after a schema error)
+//	inserting ──▶ burying ──▶ recording ──▶ committing ──▶ finished
+//	    ▲ │         ▲ │           ▲ │           ▲ │
+//	    │ ▼         │ ▼           │ ▼           │ ▼
+//	   (wait; types read anew after a schema error; refused blocks halved)
 //
 // From every state the way out without success is abandoning: the generation is over, or the shutdown's time is up.
 type state int
 
 const (
 	inserting  state = iota // the event tables and dead_letters: any order, insertsAtOnce of them together
+	burying                 // the rows that ClickHouse refused, into dead_letters: once it is known that they are few
 	recording               // deliveries, after all of them: what the ledger says is in, is in
 	committing              // Kafka is told, after the ledger
 	finished
 )
 
 func (s state) String() string {
-	return [...]string{"insert", "insert deliveries", "commit", "finished"}[s]
+	return [...]string{"insert", "insert rejected rows", "insert deliveries", "commit", "finished"}[s]
 }
 
 // flusher takes batches from typed rows to a committed offset: one at a time is inserting, and one beyond that.
 type flusher struct {
 	conn     driver.Conn
 	schemas  *schemas
+	breaker  *breaker
 	offsets  *offsets
 	commit   func(map[int32]int64) error
 	timeout  time.Duration // of one attempt at one insert
@@ -76,6 +78,9 @@ func (f *flusher) advance(ctx, owned context.Context, b *batch, to state) error 
 		}
 		if !wait(owned, pause.NextBackOff()) {
 			f.health.drop(name)
+			if b.at == inserting {
+				f.metrics.breakersOpen.Set(0) // whoever reads the batch again will say
+			}
 			return errAbandoned
 		}
 	}
@@ -90,6 +95,8 @@ func (f *flusher) attempt(ctx context.Context, b *batch) error {
 	switch b.at {
 	case inserting:
 		return f.insertRows(ctx, b)
+	case burying:
+		return f.insert(ctx, &b.deadLetters)
 	case recording:
 		return f.insert(ctx, &b.deliveries)
 	default:
@@ -97,8 +104,7 @@ func (f *flusher) attempt(ctx context.Context, b *batch) error {
 	}
 }
 
-// insertRows inserts what is not in yet into the event tables and dead_letters. They do not depend on each other: one that
-// fails does not keep the others out.
+// insertRows inserts what is not in yet into the event tables and dead_letters, and judges the rows that are refused.
 func (f *flusher) insertRows(ctx context.Context, b *batch) error {
 	w, err := f.schemas.fresh(ctx)
 	if err != nil {
@@ -109,25 +115,74 @@ func (f *flusher) insertRows(ctx context.Context, b *batch) error {
 			return err
 		}
 	}
-	pending := b.pending()
-	errs := make([]error, len(pending))
-	var tables errgroup.Group
-	tables.SetLimit(insertsAtOnce)
-	for i, in := range pending {
-		tables.Go(func() error {
-			errs[i] = f.insert(ctx, in)
-			return nil
-		})
-	}
-	_ = tables.Wait()
-	if err := worst(errs); err != nil {
+	err = f.insertTables(ctx, b)
+	f.metrics.breakersOpen.Set(float64(f.tripping(b)))
+	if err != nil {
 		if classify(err) == mistyped {
 			f.schemas.expire(ctx) // the next attempt reads the schema first
 		}
 		return err
 	}
 	f.metrics.visible(b, time.Now())
-	return nil
+	return f.settle(b)
+}
+
+// insertTables is one attempt at every table that is not done. They do not depend on each other: one that fails does not
+// keep the others out.
+func (f *flusher) insertTables(ctx context.Context, b *batch) error {
+	pending := b.pending()
+	errs := make([]error, len(pending))
+	var tables errgroup.Group
+	tables.SetLimit(insertsAtOnce)
+	for i, in := range pending {
+		if in.hunt == nil {
+			tables.Go(func() error {
+				errs[i] = f.insert(ctx, in)
+				return nil
+			})
+		}
+	}
+	_ = tables.Wait()
+	for i, in := range pending { // one after another: they look through the same records
+		if v := classify(errs[i]); in.events != nil && in.hunt == nil && (v == poison || v == oversize) {
+			f.hunt(b, in, errs[i])
+		}
+		if in.hunt != nil {
+			errs[i] = f.bisect(ctx, b, in)
+		}
+	}
+	return worst(errs)
+}
+
+// tripping is how many tables' breakers are open.
+func (f *flusher) tripping(b *batch) (n int) {
+	for _, in := range b.events {
+		if in.hunt != nil && f.breaker.open(in.hunt.trial) {
+			n++
+		}
+	}
+	return n
+}
+
+// settle makes dead letters of the rows that are blamed, and the breaker's past of what was judged.
+func (f *flusher) settle(b *batch) error {
+	var rejected []blamed
+	for _, in := range b.events {
+		table := in.block.Table()
+		if in.hunt == nil {
+			f.breaker.settle(table, f.breaker.trial(table).add(in.block.Rows(), false))
+			continue
+		}
+		f.breaker.settle(table, in.hunt.trial)
+		rejected = append(rejected, in.hunt.blamed...)
+		if n := len(in.hunt.blamed); n > 0 {
+			f.health.log.Warn().Str("table", table).Int("rows", n).Str("detail", describe(in.hunt.last)).Msg("ClickHouse refuses rows: they become dead letters")
+		}
+	}
+	if len(rejected) == 0 {
+		return nil
+	}
+	return b.condemn(rejected, time.Now())
 }
 
 // insert sends one block, unless it is in already. After an error the block keeps its rows and its token: if the rows
@@ -136,12 +191,20 @@ func (f *flusher) insert(ctx context.Context, in *insertion) error {
 	if in.done || in.block.Rows() == 0 {
 		return nil
 	}
+	if err := f.send(ctx, in); err != nil {
+		return err
+	}
+	in.done = true
+	return nil
+}
+
+// send is one INSERT.
+func (f *flusher) send(ctx context.Context, in *insertion) error {
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	if err := in.block.Insert(ctx, f.conn, in.token.String()); err != nil {
 		return err
 	}
-	in.done = true
 	f.metrics.rows.WithLabelValues(in.block.Table()).Add(float64(in.block.Rows()))
 	return nil
 }

@@ -95,7 +95,7 @@ func (s *Sink) generations(stop context.Context, members *kafka.ConsumerGroup) (
 // flusher is a new one, for one generation: what another generation stored is not this one's to commit.
 func (s *Sink) flusher(commit func(map[int32]int64) error) *flusher {
 	return &flusher{
-		conn: s.cfg.ClickHouse, schemas: s.schemas, offsets: &offsets{}, commit: commit,
+		conn: s.cfg.ClickHouse, schemas: s.schemas, breaker: s.breaker, offsets: &offsets{}, commit: commit,
 		timeout: s.cfg.InsertTimeout, retryMax: s.cfg.RetryMax, health: s.health, lag: s.lag, metrics: s.metrics,
 	}
 }

@@ -11,6 +11,8 @@ import (
 type metrics struct {
 	rows           *prometheus.CounterVec // table
 	deadLetters    *prometheus.CounterVec // reason
+	refusedBlocks  *prometheus.CounterVec // table
+	breakersOpen   prometheus.Gauge
 	batchRows      prometheus.Histogram
 	batchBytes     prometheus.Histogram
 	batchAge       prometheus.Histogram
@@ -39,6 +41,8 @@ func newMetrics(to prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		rows:           prometheus.NewCounterVec(counter("rows_total", "Rows ClickHouse has acknowledged, by table; retries after a lost answer may count twice."), []string{"table"}),
 		deadLetters:    prometheus.NewCounterVec(counter("dead_letters_total", "Records that became dead letters, by reason."), []string{"reason"}),
+		refusedBlocks:  prometheus.NewCounterVec(counter("refused_blocks_total", "Blocks that ClickHouse refused for their rows, by table: each is halved, or its one row blamed."), []string{"table"}),
+		breakersOpen:   prometheus.NewGauge(gauge("breakers_open", "Tables that refuse so many rows that the sink has stopped to make dead letters of them: /readyz says which.")),
 		batchRows:      histogram("batch_rows", "Records per batch.", prometheus.ExponentialBuckets(1, 4, 10)),
 		batchBytes:     histogram("batch_bytes", "Bytes of keys, values and headers per batch.", prometheus.ExponentialBuckets(1<<10, 4, 10)),
 		batchAge:       histogram("batch_age_seconds", "From a batch's first record to its flush's end.", prometheus.ExponentialBuckets(0.01, 2.5, 12)),
@@ -54,7 +58,7 @@ func newMetrics(to prometheus.Registerer) (*metrics, error) {
 		schemaRevision: prometheus.NewGauge(gauge("schema_revision", "Newest revision of the tables' columns that this sink knows.")),
 	}
 	for _, c := range []prometheus.Collector{
-		m.rows, m.deadLetters, m.batchRows, m.batchBytes, m.batchAge, m.flushTime, m.visibleAfter, m.retries, m.abandoned,
+		m.rows, m.deadLetters, m.refusedBlocks, m.breakersOpen, m.batchRows, m.batchBytes, m.batchAge, m.flushTime, m.visibleAfter, m.retries, m.abandoned,
 		m.lastFlush, m.rebalances, m.partitions, m.committed, m.lag, m.schemaRevision,
 	} {
 		if err := to.Register(c); err != nil {

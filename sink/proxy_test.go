@@ -27,10 +27,17 @@ type proxy struct {
 	cond    *sync.Cond
 	away    bool             // nobody answers: connections are cut, new ones closed
 	frozen  bool             // connections stay, nothing passes
-	faults  map[string]fault // by table
+	faults  map[string]armed // by table
+	inserts map[string]int   // INSERTs that have come, by table
 	hits    int
 	waiting int // reads that are held up while frozen
 	conns   map[net.Conn]struct{}
+}
+
+// armed is a fault that waits for an INSERT: the next, or one after some others.
+type armed struct {
+	fault fault
+	after int
 }
 
 func newProxy(t testing.TB, upstream string) *proxy {
@@ -39,7 +46,7 @@ func newProxy(t testing.TB, upstream string) *proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{listener: l, upstream: upstream, faults: map[string]fault{}, conns: map[net.Conn]struct{}{}}
+	p := &proxy{listener: l, upstream: upstream, faults: map[string]armed{}, inserts: map[string]int{}, conns: map[net.Conn]struct{}{}}
 	p.cond = sync.NewCond(&p.mu)
 	p.wg.Go(p.accept)
 	t.Cleanup(func() {
@@ -81,10 +88,20 @@ func (p *proxy) held() int {
 }
 
 // arm sets what happens to the next INSERT into a table.
-func (p *proxy) arm(table string, f fault) {
+func (p *proxy) arm(table string, f fault) { p.armAfter(table, f, 0) }
+
+// armAfter sets what happens to an INSERT into a table that comes after so many others.
+func (p *proxy) armAfter(table string, f fault, others int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.faults[table] = f
+	p.faults[table] = armed{f, others}
+}
+
+// insertsInto is how many INSERTs into a table have come.
+func (p *proxy) insertsInto(table string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.inserts[table]
 }
 
 // struck is how many faults have happened.
@@ -192,11 +209,16 @@ func (l *link) sees(sent []byte) fault {
 	if i := bytes.Index(sent, []byte("INSERT INTO")); i >= 0 {
 		l.proxy.mu.Lock()
 		defer l.proxy.mu.Unlock()
-		for table, f := range l.proxy.faults {
-			if bytes.Contains(sent[i:min(len(sent), i+200)], []byte("`"+table+"`")) {
-				l.fault, l.at = f, 1
-				delete(l.proxy.faults, table)
+		_, table, _ := bytes.Cut(sent[i:min(len(sent), i+200)], []byte("`.`"))
+		table, _, _ = bytes.Cut(table, []byte("`"))
+		l.proxy.inserts[string(table)]++
+		if a, found := l.proxy.faults[string(table)]; found {
+			if a.after--; a.after >= 0 {
+				l.proxy.faults[string(table)] = a
+				return 0
 			}
+			l.fault, l.at = a.fault, 1
+			delete(l.proxy.faults, string(table))
 		}
 	}
 	return 0

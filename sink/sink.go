@@ -19,6 +19,7 @@ type Sink struct {
 	schemas   *schemas
 	client    *kafka.Client
 	transport *kafka.Transport
+	breaker   *breaker
 	lag       *lag
 	batches   [2]*batch // one fills while one is inserted; only the generation under way has them
 
@@ -40,6 +41,7 @@ func New(cfg Config) (*Sink, error) {
 	}
 	s := &Sink{cfg: cfg, metrics: m, health: newHealth(cfg.Logger)}
 	s.client, s.transport = newClient(cfg.Dialer, cfg.Brokers, cfg.Topic)
+	s.breaker = newBreaker(cfg.RejectWindow, cfg.RejectPercent)
 	s.lag = &lag{client: s.client, topic: cfg.Topic, metrics: m}
 	s.schemas = &schemas{
 		conn: cfg.ClickHouse, database: cfg.Database, interval: cfg.ReloadInterval, timeout: min(askTimeout, cfg.InsertTimeout),

@@ -6,10 +6,10 @@ type Verdict = verdict
 
 // The verdicts that it tells apart; see classify.
 const (
-	Mistyped         = mistyped
-	Poison           = poison
-	Oversize verdict = "oversize" // no row is to blame, they are too much for one block
-	Fatal            = fatal
+	Mistyped = mistyped
+	Poison   = poison
+	Oversize = oversize
+	Fatal    = fatal
 )
 
 // Judge is classify, the one place that decides.

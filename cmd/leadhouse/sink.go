@@ -89,6 +89,14 @@ func (j *sinkJob) batchSettings() settings {
 			usage: "How long one insert may take. After it the same rows are sent again, which ClickHouse recognizes.",
 		},
 		{
+			name: "reject-percent", group: group, field: "RejectPercent", value: number(&c.RejectPercent),
+			usage: "A row that ClickHouse refuses for its content becomes a dead letter, unless more than so many per cent of its table's last --reject-window rows were refused. Then it is rather the table that is wrong, as after adding a constraint: the sink stops to blame rows, keeps its offsets, is not ready, and tries again until they go in. 100 never stops.",
+		},
+		{
+			name: "reject-window", group: group, field: "RejectWindow", value: number(&c.RejectWindow),
+			usage: "How many of a table's last rows --reject-percent is of. A change that refuses everything makes dead letters of no more than --reject-percent of so many.",
+		},
+		{
 			name: "retry-max", group: group, field: "RetryMax", value: duration(&c.RetryMax),
 			usage: "The longest pause between two attempts at anything. The shortest is 100 ms.",
 		},
