@@ -114,30 +114,41 @@ func affordable(t *testing.T, n int) int {
 }
 
 // CVE-2026-42294: the whole body in memory before anybody asks who sent it. Chunked coding declares no length. All thousand
-// are in flight before the first goes on.
+// stop just below the limit together, which is when a server without a budget holds the most.
 func TestMemoryIsFlatUnderAThousandOversizedBodiesAtOnce(t *testing.T) {
-	const senders, budget = 1000, 32 << 20
+	const senders, limit, budget = 1000, 256 << 10, 32 << 20
 	c := startChild(t, measuredBinary(t), startKafka(t, local.KfakeConfig{}, 1, nil), childConfig{
-		MaxBody: 256 << 10, MaxInFlightBytes: budget,
+		MaxBody: limit, MaxInFlightBytes: budget,
 	})
 	c.warm()
 	before := c.forgetPeak()
 	body := strings.Repeat("x", 2<<20)
-	begin, rest := head(body, "Transfer-Encoding: chunked")+chunks(body[:1], 1), chunks(body[1:], 64<<10)+"0\r\n\r\n"
+	begin := head(body, "Transfer-Encoding: chunked") + chunks(body[:1], 1)
+	below := chunks(body[1:limit-100], 32<<10)
+	above := chunks(body[limit-100:], 64<<10) + "0\r\n\r\n"
 	conns := c.conns(senders)
-	each(conns, func(_ int, conn net.Conn) { io.WriteString(conn, begin) })
-	c.until("all in flight", func() bool { return c.scrape("leadhouse_ingest_in_flight_requests") == senders })
-	each(conns, func(_ int, conn net.Conn) {
-		conn.SetDeadline(time.Now().Add(patience))
-		io.WriteString(conn, rest) // until it is cut
+	send := func(text string) {
+		each(conns, func(_ int, conn net.Conn) {
+			conn.SetDeadline(time.Now().Add(patience))
+			io.WriteString(conn, text) // until it is cut
+		})
+	}
+	inFlight := func() float64 { return c.scrape("leadhouse_ingest_in_flight_requests") }
+	send(begin)
+	c.until("all in flight", func() bool { return inFlight() == senders })
+	send(below)
+	c.until("read to just below the limit", func() bool {
+		return c.scrape("leadhouse_ingest_in_flight_bytes") == inFlight()*limit
 	})
-	c.until("all answered", func() bool { return c.scrape("leadhouse_ingest_in_flight_requests") == 0 })
+	send(above)
+	c.until("all answered", func() bool { return inFlight() == 0 })
 	large, full := c.requests(413, "body_too_large"), c.requests(503, "full")
 	if large == 0 || large+full != senders {
 		t.Errorf("answers: got %d times 413 and %d times 503, want %d, and 413 among them", large, full, senders)
 	}
-	// The budget, twice for the collector; and what a connection has: stack, header, buffers.
-	c.wantGrowth(before, 2*budget+senders*32<<10)
+	// The budget, as much again in pools, both twice for the collector (seen: 153 MiB; without a budget 430, and without a
+	// limit 2 GiB); and what a connection has: stack, header, buffers.
+	c.wantGrowth(before, 5*budget+senders*32<<10)
 	wantStatus(t, c.deliver(event("evt_after", "ld_1")), 202)
 	if n := len(c.check()); n != 101 {
 		t.Errorf("records: got %d, want the 101 that were accepted", n)
@@ -285,8 +296,8 @@ func TestMemoryIsBoundedWhileKafkaIsAway(t *testing.T) {
 				})
 			}
 			// By the answers, and not by the clock: time-out after time-out has passed.
-			c.until("refused and given up", func() bool {
-				return c.requests(503, "full") > 10*senders && c.scrape("leadhouse_ingest_records_given_up_total") > 100
+			c.within(3*patience, "refused and given up", func() bool {
+				return c.requests(503, "full") > 3*senders && c.scrape("leadhouse_ingest_records_given_up_total") > 100
 			})
 			if n := accepted.Load(); n != 0 {
 				t.Errorf("2xx with Kafka away: got %d", n)

@@ -209,19 +209,30 @@ func (h *harness) wait() error {
 // until polls a condition.
 func (h *harness) until(what string, ok func() bool) {
 	h.t.Helper()
-	until(h.t, what, ok)
+	within(h.t, patience, what, ok)
+}
+
+// within is until for what takes long.
+func (h *harness) within(d time.Duration, what string, ok func() bool) {
+	h.t.Helper()
+	within(h.t, d, what, ok)
 }
 
 func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.After(patience)
+	within(t, patience, what, ok)
+}
+
+func within(t testing.TB, d time.Duration, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(d)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("not %s within %v", what, patience)
+			t.Fatalf("not %s within %v", what, d)
 		}
 	}
 }
