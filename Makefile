@@ -15,7 +15,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.dat
 RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-kafka lint fmt fuzz bench clean
+.PHONY: help build demo test test-kafka lint fmt fuzz bench chaos clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,10 @@ fuzz: ## every fuzz target for FUZZTIME (60s)
 bench: build ## what leadhouse costs, against limits and peers of the same run (needs a JDK and Maven; ARGS=-h: the manual)
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/bench ./cmd/bench
 	bin/bench $(ARGS)
+
+chaos: build ## faults at random in the whole pipeline under load; then every receipt is looked for (needs a JDK and Maven; ARGS=-h: the manual)
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/chaos ./cmd/chaos
+	bin/chaos $(ARGS)
 
 clean: ## what was built here
 	rm -rf bin

@@ -17,6 +17,7 @@ func TestImportDirection(t *testing.T) {
 		"cmd/leadhouse": {"schema", "ingest", "sink", "backfill"},
 		"cmd/demo":      {"schema", "deploy/local"},
 		"cmd/bench":     {"schema", "deploy/local"},
+		"cmd/chaos":     {"schema", "deploy/local"},
 		"deploy/local":  {"schema"},
 	}
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, module+"...").Output()

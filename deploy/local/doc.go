@@ -9,6 +9,7 @@
 //	NewSender         signs, posts, retries, repeats, forges; its journal says what must be in the warehouse
 //	Journeys          believable deliveries in order of time, by the million
 //	StartProgram      any command, with a child's guarantees
+//	StartProxy        a TCP connection that cuts, stalls, delays, half-closes, and loses answers
 //
 // # Use
 //

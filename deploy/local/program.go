@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 )
 
 // ProgramConfig says what to run.
@@ -71,6 +72,12 @@ func (p *Program) Stop() { p.process.stop() }
 
 // Kill ends it as kill -9 does, and returns when it is gone.
 func (p *Program) Kill() { p.process.kill() }
+
+// Pause stops it where it stands (SIGSTOP): connections stay, nothing answers.
+func (p *Program) Pause() error { return p.process.signal(syscall.SIGSTOP) }
+
+// Continue ends a Pause.
+func (p *Program) Continue() error { return p.process.signal(syscall.SIGCONT) }
 
 // Log is what it has printed so far.
 func (p *Program) Log() (string, error) {
