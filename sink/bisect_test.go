@@ -202,7 +202,7 @@ func TestAVerdictThatChangesBetweenTwoReadings(t *testing.T) {
 			w.awaitCommitted()
 			r.stop()
 			ledger := w.ledger()
-			if got := ledger[position{0, 10}]; got != c.outcome || len(ledger) != 11 {
+			if got := ledger[position{0, 10, 0}]; got != c.outcome || len(ledger) != 11 {
 				t.Errorf("the ledger has %d entries, and %q for the row; want 11 and %q", len(ledger), got, c.outcome)
 			}
 			if got := len(w.eventRows()); got != c.rows {

@@ -14,6 +14,7 @@ type (
 		Partition int32  `ch:"kafka_partition"`
 		Offset    int64  `ch:"kafka_offset"`
 		Outcome   string `ch:"outcome"`
+		Epoch     uint32 `ch:"topic_epoch"`
 	}
 	deadRow struct {
 		Partition int32    `ch:"kafka_partition"`
@@ -23,10 +24,12 @@ type (
 		Reason    string   `ch:"reason"`
 		Detail    string   `ch:"detail"`
 		Headers   []string `ch:"header_list"`
+		Epoch     uint32   `ch:"topic_epoch"`
 	}
 	position struct {
 		partition int32
 		offset    int64
+		epoch     uint32
 	}
 )
 
@@ -38,8 +41,8 @@ func (w *world) eventRows() []eventRow {
 func (w *world) ledger() map[position]string {
 	w.Helper()
 	outcomes := map[position]string{}
-	for _, r := range scan[ledgerRow](w, `SELECT kafka_partition, kafka_offset, outcome FROM {db}.deliveries FINAL`) {
-		outcomes[position{r.Partition, r.Offset}] = r.Outcome
+	for _, r := range scan[ledgerRow](w, `SELECT topic_epoch, kafka_partition, kafka_offset, outcome FROM {db}.deliveries FINAL`) {
+		outcomes[position{r.Partition, r.Offset, r.Epoch}] = r.Outcome
 	}
 	return outcomes
 }
@@ -101,7 +104,7 @@ func (w *world) checkLedger() {
 		if s.id == "" {
 			want = "dead_lettered"
 		}
-		at := position{int32(s.partition), s.offset}
+		at := position{int32(s.partition), s.offset, s.epoch}
 		if got := ledger[at]; got != want {
 			w.Errorf("ledger at %v: %q, want %q", at, got, want)
 		}
@@ -115,14 +118,14 @@ func (w *world) checkLedger() {
 func (w *world) checkDeadLetters() {
 	w.Helper()
 	dead := map[position]deadRow{}
-	for _, r := range scan[deadRow](w, `SELECT kafka_partition, kafka_offset, record_key, payload, reason, detail, arrayMap(h -> concat(h.1, '=', h.2), headers) AS header_list FROM {db}.dead_letters FINAL`) {
-		dead[position{r.Partition, r.Offset}] = r
+	for _, r := range scan[deadRow](w, `SELECT topic_epoch, kafka_partition, kafka_offset, record_key, payload, reason, detail, arrayMap(h -> concat(h.1, '=', h.2), headers) AS header_list FROM {db}.dead_letters FINAL`) {
+		dead[position{r.Partition, r.Offset, r.Epoch}] = r
 	}
 	for _, s := range w.journal {
 		if s.id != "" {
 			continue
 		}
-		at := position{int32(s.partition), s.offset}
+		at := position{int32(s.partition), s.offset, s.epoch}
 		r, found := dead[at]
 		delete(dead, at)
 		var headers []string
@@ -151,10 +154,10 @@ func (w *world) prefix() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, s := range w.journal {
-		if s.offset >= committed[s.partition] {
+		if s.epoch == w.epoch && s.offset >= committed[s.partition] {
 			continue
 		}
-		at := position{int32(s.partition), s.offset}
+		at := position{int32(s.partition), s.offset, s.epoch}
 		if ledger[at] == "" {
 			w.Errorf("committed %v, but the ledger lacks %v", committed, at)
 		}

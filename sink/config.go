@@ -26,6 +26,11 @@ type Config struct {
 	// Group is the consumer group whose offsets say how far the warehouse is. Defaults to "leadhouse-sink".
 	Group string
 
+	// AcceptNewTopic makes Run begin with accepting a topic that is not the one read up to now: recreated, or with other
+	// records than the ledger has. The group must have no members. The topic is read from its start, as a new epoch. With
+	// nothing to accept it changes nothing.
+	AcceptNewTopic bool
+
 	// ClickHouse is the connection pool to insert through; native protocol. The sink uses up to four connections at a time
 	// (two inserts, a schema reload, a ping) and does not close it. Without a DialContext in its Options a dial under way
 	// does not end with the insert's context: its DialTimeout must be below SessionTimeout.

@@ -5,8 +5,11 @@
 //   - **An offset is committed only when ClickHouse has acknowledged everything below it**: every event row, every dead
 //     letter, and last of all the ledger, deliveries. Offsets are committed as a contiguous prefix of each partition.
 //   - **No record is dropped.** One that is no event becomes a dead letter with its bytes, key, headers and reason. A block
-//     that ClickHouse refuses is kept and sent again, for as long as it takes. An offset that is not in the log stops the
-//     sink; it never reads on somewhere else.
+//     that ClickHouse refuses is kept and sent again, for as long as it takes. What Kafka itself has removed too early is
+//     recorded, to the offset, before the sink goes on behind it, and no sink is ready until somebody has acknowledged it.
+//   - **A topic that was recreated is not read as the one before.** Before a partition is read, the ledger's last entry is
+//     compared with the record that lies there now; another record, or a log that has lost its end, stops the sink until
+//     somebody accepts the topic as a new epoch.
 //   - **An event is there once, whatever happens to the sink.** Blocks that are sent again carry the same
 //     insert_deduplication_token; whatever comes a second time in another block (after a crash, a rebalance, from a zombie)
 //     collapses on the event ID, a dead letter and a ledger entry on their position.
@@ -53,8 +56,16 @@
 //	a broker accepts and says nothing       no call waits without a deadline (kafka-go's SASL exchange would)
 //	a record batch is empty (compaction)    read around with kafka.Client; kafka-go's Conn panics over it
 //	a transaction's marker                  no record: only the offset moves on
-//	the next offset is below the log, or    Run returns an error that names partition and offsets
-//	  past its end
+//	retention has taken the next offset     the range goes into offset_gaps, nothing moves before it is there; then on from
+//	                                        the log's start; not ready on any sink until `leadhouse verify --acknowledge`
+//	  while ClickHouse is away              the same, once it is back; what was fetched before is no part of the range
+//	  and the sink is killed then           the same range is recorded again, as the same row
+//	  of a group without offsets            a new group's first record is where the log begins, that is no gap; where the
+//	                                        ledger has entries, its end counts as the group's offset
+//	the next offset is past the log's end   Run returns an error that says what to do; a start with AcceptNewTopic reads the
+//	the ledger's last entry is another        topic from its start as a new epoch, and what comes again collapses
+//	  record than the one that is there
+//	a new epoch's start is killed half-way  every sink stops as before; the next start with AcceptNewTopic finishes it
 //	the topic is compacted                  Run returns an error
 //	the topic is not there                  waited for
 //

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+
+	"github.com/leadhouse/leadhouse/schema"
 )
 
 // How much one fetch asks for.
@@ -33,17 +35,21 @@ type fetched struct {
 	rested  time.Duration // how long, at most, the first record has lain in Kafka while the fetcher rested
 }
 
-// fetcher reads one partition for as long as a generation lasts. **It skips nothing**: where the log does not have the
-// offset that is next, it stops the sink. On any error it reads on over a new connection, from the same offset, because
-// a kafka-go Conn is out of step after an error in a response and never finds back.
+// fetcher reads one partition for as long as a generation lasts. **It skips nothing in silence**: what retention has taken
+// is recorded as a gap before it goes on behind it, and a log that ends below the offset that is next, or is another than
+// the ledger's, stops the sink. On any error it reads on over a new connection, from the same offset, because a kafka-go
+// Conn is out of step after an error in a response and never finds back.
 type fetcher struct {
 	dialer    *kafka.Dialer // leashed to the fetching
 	client    *kafka.Client
+	witness   *witness
+	gaps      *gaps
 	brokers   []string
 	topic     string
 	partition int32
-	epoch     uint32        // the topic's, for as long as the generation lasts
-	next      int64         // offset to fetch next; kafka.FirstOffset until the first connection
+	epoch     epoch         // the topic's, for as long as the generation lasts
+	next      int64         // offset to fetch next; until placed the group's, negative where it has none
+	placed    bool          // the log is the ledger's
 	most      int           // bytes of records to keep of one fetch
 	ask       int           // bytes to ask for, which Kafka counts compressed
 	barren    int           // fetches in a row that brought nothing, though the log goes on
@@ -58,49 +64,89 @@ type fetcher struct {
 // errBrokenBatch stands for a panic of kafka-go's over a record batch that compaction has emptied.
 var errBrokenBatch = errors.New("kafka-go cannot read a record batch")
 
-// outsideLogError says that the next offset to read is not in the partition's log.
-type outsideLogError struct {
-	topic             string
-	partition         int32
-	next, first, last int64
-}
+// lostError says that the log begins above the next offset to read.
+type lostError struct{ first int64 }
 
-func (e *outsideLogError) Error() string {
-	if e.next < e.first {
-		return fmt.Sprintf("topic %s partition %d: the next offset to read is %d, but the log begins at %d: retention has removed records that were never inserted, and skipping them is not this program's to decide; to accept the loss, set the group's offset to %d",
-			e.topic, e.partition, e.next, e.first, e.first)
-	}
-	return fmt.Sprintf("topic %s partition %d: the next offset to read is %d, but the log ends at %d: the topic was recreated or has lost records; find out which, then set the group's offset",
-		e.topic, e.partition, e.next, e.last)
-}
+func (e *lostError) Error() string { return fmt.Sprintf("the log begins at %d", e.first) }
 
-// run fetches until ctx ends (nil) or the offset lies outside the log. Each fetch waits in out until it is taken, so a
-// partition is never more than one fetch ahead.
+// fetchPart is what health calls a partition's fetching.
+func fetchPart(partition int32) string { return "fetch partition " + strconv.Itoa(int(partition)) }
+
+// run fetches until ctx ends (nil) or the log is not the one that was read up to now (*otherLogError). Each fetch waits in
+// out until it is taken, so a partition is never more than one fetch ahead.
 func (f *fetcher) run(ctx context.Context, out chan<- fetched) error {
-	part := "fetch partition " + strconv.Itoa(int(f.partition))
+	part := fetchPart(f.partition)
 	defer f.health.drop(part)
 	pause := newBackoff(f.retryMax)
 	for {
-		err := f.connection(ctx, out, func() {
+		err := f.work(ctx, out, func() {
 			pause.Reset()
 			f.health.over(part)
 		})
-		var lost *outsideLogError
+		if _, other := errors.AsType[*otherLogError](err); other {
+			return err
+		}
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.As(err, &lost):
-			return err
 		case errors.Is(err, errBrokenBatch):
 			f.health.trouble(part, "broken batch", err.Error())
 			err = f.sidestep(ctx, out)
-		default:
+		case errors.Is(err, errLedger):
+			f.health.trouble(part, cause(err), describe(err))
+		case err != nil:
 			f.health.trouble(part, "kafka", err.Error())
 		}
 		if err != nil && !wait(ctx, pause.NextBackOff()) {
 			return nil
 		}
 	}
+}
+
+// work finds its place in the log, the first time, and fetches over one connection until something goes wrong; a gap that
+// it has gone over is nothing wrong. It calls alive whenever Kafka and ClickHouse have answered.
+func (f *fetcher) work(ctx context.Context, out chan<- fetched, alive func()) (err error) {
+	if !f.placed {
+		if f.next, err = f.witness.place(ctx, f.epoch, f.partition, f.next); err != nil {
+			return err
+		}
+		f.placed = true
+		alive()
+	}
+	err = f.connection(ctx, out, alive)
+	if lost, below := errors.AsType[*lostError](err); below {
+		return f.passOver(ctx, out, lost.first)
+	}
+	return err
+}
+
+// passOver goes on at the log's start. **The gap is in ClickHouse before anything moves**: the commit follows when the span
+// without records, sent here, has gone the way of all fetches. A crash in between records the same gap again.
+func (f *fetcher) passOver(ctx context.Context, out chan<- fetched, first int64) error {
+	lost := schema.Gap{
+		Epoch: f.epoch.number, Partition: f.partition, First: f.next, Next: first, NoticedAt: time.Now().UTC().Truncate(time.Millisecond),
+		Detail: fmt.Sprintf("the next offset to read was %d when the log began at %d", f.next, first),
+	}
+	// What is in the ledger is not lost, though it was not committed: a crash came before that, an operator has set the
+	// offset back, or this sink was frozen while others read on.
+	in, found, err := f.witness.lastEntry(ctx, f.epoch, f.partition, first)
+	if err != nil {
+		return err
+	}
+	if found {
+		lost.First = max(lost.First, in.Offset+1) // a partition's entries come in order
+	}
+	if lost.First < lost.Next {
+		if err := f.gaps.record(ctx, lost); err != nil {
+			return fmt.Errorf("%w: %w", errLedger, err)
+		}
+	}
+	select {
+	case out <- fetched{span: span{f.partition, f.next, first}, epoch: f.epoch.number}:
+		f.next = first
+	case <-ctx.Done():
+	}
+	return nil
 }
 
 // connection fetches over one connection until something goes wrong, and says what. It calls alive after each fetch that
@@ -111,16 +157,6 @@ func (f *fetcher) connection(ctx context.Context, out chan<- fetched, alive func
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	if f.next < 0 {
-		// No offset is committed: from the first record that is there.
-		if err := conn.SetDeadline(time.Now().Add(askTimeout)); err != nil {
-			return err
-		}
-		if f.next, err = conn.ReadFirstOffset(); err != nil {
-			f.next = kafka.FirstOffset
-			return fmt.Errorf("ask for the first offset: %w", err)
-		}
-	}
 	for {
 		got, high, err := f.fetch(conn)
 		if f.rested {
@@ -162,7 +198,7 @@ const barrenMost = 3
 // fetch does one fetch and drains it at once: its body comes off the socket during the reading, under the deadline, so
 // nothing may make the reading wait. It returns what was read also when it fails. high is the log's end, 0 if unknown.
 func (f *fetcher) fetch(conn *kafka.Conn) (got fetched, high int64, err error) {
-	got.span, got.epoch = span{f.partition, f.next, f.next}, f.epoch
+	got.span, got.epoch = span{f.partition, f.next, f.next}, f.epoch.number
 	got.records = make([]record, 0, f.guess)
 	if err := conn.SetDeadline(time.Now().Add(fetchTimeout)); err != nil {
 		return got, 0, err
@@ -248,8 +284,11 @@ func (f *fetcher) locate(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("ask for the log's bounds: %w", err)
 	}
-	if f.next < first || f.next > last {
-		return &outsideLogError{f.topic, f.partition, f.next, first, last}
+	switch {
+	case f.next < first:
+		return &lostError{first}
+	case f.next > last:
+		return f.witness.other(f.partition, "the next offset to read is %d, but the log ends at %d", f.next, last)
 	}
 	return fmt.Errorf("offset %d was out of range, and is not any more", f.next)
 }
@@ -257,7 +296,7 @@ func (f *fetcher) locate(ctx context.Context) error {
 // sidestep reads on where Conn cannot, with kafka.Client, which reads an empty record batch correctly but says of it
 // neither that it is there nor where it ends: with an empty answer it tries the next offset, up to the log's end.
 func (f *fetcher) sidestep(ctx context.Context, out chan<- fetched) error {
-	got := fetched{span: span{f.partition, f.next, f.next}, epoch: f.epoch}
+	got := fetched{span: span{f.partition, f.next, f.next}, epoch: f.epoch.number}
 	for len(got.records) == 0 {
 		response, err := f.client.Fetch(ctx, &kafka.FetchRequest{
 			Topic: f.topic, Partition: int(f.partition), Offset: got.next,

@@ -61,7 +61,7 @@ func TestTransactionMarkersAreNoRecords(t *testing.T) {
 			if err := producer.ProduceSync(t.Context(), record).FirstErr(); err != nil {
 				t.Fatal(err)
 			}
-			w.journal = append(w.journal, sent{d, 0, record.Offset})
+			w.journal = append(w.journal, sent{d, 0, record.Offset, 0})
 		}
 		if err := producer.EndTransaction(t.Context(), kgo.TryCommit); err != nil {
 			t.Fatal(err)

@@ -73,8 +73,11 @@ func (s *Sink) generations(stop context.Context, members *kafka.ConsumerGroup) (
 			s.health.trouble("group", "kafka", err.Error())
 			continue
 		}
-		s.health.over("group")
 		p := newPipeline(s, generation)
+		for _, partition := range p.partitions {
+			s.health.expect(fetchPart(partition), "starting") // until its log is known to be the ledger's
+		}
+		s.health.over("group")
 		s.metrics.rebalances.Inc()
 		s.metrics.partitions.Set(float64(len(p.partitions)))
 		s.cfg.Logger.Info().Int32("generation", generation.ID).Ints32("partitions", p.partitions).Msg("joined the group")

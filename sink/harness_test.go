@@ -48,6 +48,7 @@ type world struct {
 	journal []sent
 	fetched fetches
 	end     map[int]int64 // where a partition ends, if not after its last journaled record
+	epoch   uint32        // of the topic as it is now
 }
 
 // fetches is what Kafka was asked for.
@@ -61,6 +62,7 @@ type sent struct {
 	delivery
 	partition int
 	offset    int64
+	epoch     uint32 // of the topic
 }
 
 // delivery is a record, and what is to become of it.

@@ -93,7 +93,7 @@ func (w *world) tryProduce(ctx context.Context, partition int, deliveries ...del
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i, d := range deliveries {
-		w.journal = append(w.journal, sent{d, partition, answer.BaseOffset + int64(i)})
+		w.journal = append(w.journal, sent{d, partition, answer.BaseOffset + int64(i), w.epoch})
 	}
 	return nil
 }
@@ -149,7 +149,9 @@ func (w *world) ends() map[int]int64 {
 	defer w.mu.Unlock()
 	ends := map[int]int64{}
 	for _, s := range w.journal {
-		ends[s.partition] = max(ends[s.partition], s.offset+1)
+		if s.epoch == w.epoch {
+			ends[s.partition] = max(ends[s.partition], s.offset+1)
+		}
 	}
 	maps.Copy(ends, w.end)
 	return ends
@@ -162,7 +164,7 @@ func (w *world) awaitCommitted() {
 	w.eventually(fmt.Sprintf("committed up to %v", ends), func() (bool, string) {
 		committed := w.committed()
 		for partition, end := range ends {
-			if committed[partition] < end {
+			if committed[partition] < end || w.epoch > 0 && committed[partition] > end { // still that of the topic before
 				return false, fmt.Sprint(committed)
 			}
 		}

@@ -93,56 +93,6 @@ func TestALeaderMayMove(t *testing.T) {
 	}
 }
 
-func TestAnOffsetOutsideTheLogStopsTheSink(t *testing.T) {
-	t.Parallel()
-	t.Run("below its start", func(t *testing.T) {
-		t.Parallel()
-		w := newWorld(t, worldConfig{})
-		w.produce(0, events(0, 50)...)
-		w.commit(kafka.OffsetCommit{Partition: 0, Offset: 10})
-		if err := w.kafka.Cluster().DeleteRecords(topic, 0, 30); err != nil {
-			t.Fatal(err)
-		}
-		err := w.start(w.config()).fails()
-		if err == nil || !strings.Contains(err.Error(), "next offset to read is 10, but the log begins at 30") {
-			t.Errorf("Run: %v", err)
-		}
-		w.untouched(10)
-	})
-	t.Run("past its end", func(t *testing.T) {
-		t.Parallel()
-		w := newWorld(t, worldConfig{})
-		w.produce(0, events(0, 50)...)
-		w.commit(kafka.OffsetCommit{Partition: 0, Offset: 500})
-		err := w.start(w.config()).fails()
-		if err == nil || !strings.Contains(err.Error(), "next offset to read is 500, but the log ends at 50") {
-			t.Errorf("Run: %v", err)
-		}
-		w.untouched(500)
-	})
-	t.Run("later", func(t *testing.T) {
-		t.Parallel()
-		w := newWorld(t, worldConfig{})
-		cfg := w.config()
-		cfg.ShutdownTimeout = 500 * time.Millisecond
-		r := w.start(cfg)
-		w.produce(0, events(0, 50)...)
-		w.check()
-		w.proxy.setAway(true) // the outage is longer than retention
-		r.awaitTrouble("clickhouse")
-		w.produce(0, events(50, 50)...)
-		r.stop()
-		if err := w.kafka.Cluster().DeleteRecords(topic, 0, 80); err != nil {
-			t.Fatal(err)
-		}
-		w.proxy.setAway(false)
-		err := w.start(w.config()).fails()
-		if err == nil || !strings.Contains(err.Error(), "next offset to read is 50, but the log begins at 80") {
-			t.Errorf("Run: %v", err)
-		}
-	})
-}
-
 // untouched asserts that the sink has stopped without a row and without a commit.
 func (w *world) untouched(offset int64) {
 	w.Helper()

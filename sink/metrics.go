@@ -25,6 +25,7 @@ type metrics struct {
 	partitions     prometheus.Gauge
 	committed      *prometheus.GaugeVec // partition
 	lag            *prometheus.GaugeVec // partition
+	openGaps       *prometheus.GaugeVec // partition: any of the topic's
 	schemaRevision prometheus.Gauge
 }
 
@@ -55,11 +56,12 @@ func newMetrics(to prometheus.Registerer) (*metrics, error) {
 		partitions:     prometheus.NewGauge(gauge("assigned_partitions", "Partitions this sink reads now.")),
 		committed:      prometheus.NewGaugeVec(gauge("committed_offset", "Next offset to be inserted, as Kafka has been told, by partition."), []string{"partition"}),
 		lag:            prometheus.NewGaugeVec(gauge("lag", "Records in Kafka past the committed offset, by partition."), []string{"partition"}),
+		openGaps:       prometheus.NewGaugeVec(gauge("open_gap_offsets", "Offsets that Kafka's retention removed before they were inserted, until they are acknowledged, by partition; every sink of a warehouse shows all."), []string{"partition"}),
 		schemaRevision: prometheus.NewGauge(gauge("schema_revision", "Newest revision of the tables' columns that this sink knows.")),
 	}
 	for _, c := range []prometheus.Collector{
 		m.rows, m.deadLetters, m.refusedBlocks, m.breakersOpen, m.batchRows, m.batchBytes, m.batchAge, m.flushTime, m.visibleAfter, m.retries, m.abandoned,
-		m.lastFlush, m.rebalances, m.partitions, m.committed, m.lag, m.schemaRevision,
+		m.lastFlush, m.rebalances, m.partitions, m.committed, m.lag, m.openGaps, m.schemaRevision,
 	} {
 		if err := to.Register(c); err != nil {
 			return nil, err

@@ -41,6 +41,9 @@ func (p *pipeline) run(stop, generation context.Context) {
 	if generation.Err() == nil { // else kafka-go does not wait for us, and the next generation may have the batches
 		p.work(stop, generation)
 	}
+	for _, partition := range p.partitions {
+		p.sink.health.drop(fetchPart(partition))
+	}
 	close(p.drained)
 	<-generation.Done()
 }
@@ -118,7 +121,7 @@ func (p *pipeline) begin(f *flusher) {
 func (p *pipeline) fetch(ctx context.Context, in chan<- fetched) {
 	defer close(in)
 	cfg := &p.sink.cfg
-	epoch, ok := p.sink.awaitEpoch(ctx)
+	now, ok := p.sink.awaitEpoch(ctx)
 	if !ok {
 		return
 	}
@@ -127,8 +130,8 @@ func (p *pipeline) fetch(ctx context.Context, in chan<- fetched) {
 	var fetchers sync.WaitGroup
 	for _, a := range p.generation.Assignments[cfg.Topic] {
 		f := &fetcher{
-			dialer: dialer, client: p.sink.client, brokers: cfg.Brokers,
-			topic: cfg.Topic, partition: int32(a.ID), epoch: epoch.number, next: a.Offset,
+			dialer: dialer, client: p.sink.client, witness: p.sink.witness, gaps: p.sink.gaps, brokers: cfg.Brokers,
+			topic: cfg.Topic, partition: int32(a.ID), epoch: now, next: a.Offset,
 			most: most, ask: most, rest: min(restMost, cfg.BatchAge/restShare), retryMax: cfg.RetryMax, health: p.sink.health,
 		}
 		fetchers.Go(func() {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -23,8 +24,9 @@ type readiness struct {
 	Problems []Problem `json:"problems"`
 }
 
-// AdminHandler serves what operators ask: /healthz (the process lives), /readyz (Kafka and ClickHouse answer now, and
-// nothing is stuck: 200 or 503 with what is wrong, as JSON) and /metrics. It answers before Run too: not ready.
+// AdminHandler serves what operators ask: /healthz (the process lives), /readyz (Kafka and ClickHouse answer now, nothing
+// is stuck, and no loss waits to be acknowledged: 200 or 503 with what is wrong, as JSON) and /metrics. It answers before
+// Run too: not ready.
 func (s *Sink) AdminHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
@@ -36,7 +38,7 @@ func (s *Sink) AdminHandler() http.Handler {
 func (s *Sink) serveReady(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 	defer cancel()
-	problems := append(s.health.current(), s.ask(ctx)...)
+	problems := slices.Concat(s.health.current(), s.gaps.problems(), s.ask(ctx))
 	body, err := json.Marshal(readiness{len(problems) == 0, problems})
 	status := http.StatusOK
 	if err != nil || len(problems) > 0 {

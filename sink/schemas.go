@@ -24,6 +24,7 @@ type schemas struct {
 	health   *health
 	log      zerolog.Logger
 	metrics  *metrics
+	gaps     *gaps // read on the same timer
 
 	now  atomic.Pointer[schema.Warehouse] // nil until the first reading
 	turn chan struct{}                    // holds the one turn to read, so that readings do not overtake each other
@@ -109,11 +110,16 @@ func (s *schemas) run(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		switch err := s.reload(ctx); {
-		case err == nil:
-			s.health.over("schema")
-		case ctx.Err() == nil:
-			s.health.trouble("schema", cause(err), describe(err))
-		}
+		s.note(ctx, "schema", s.reload(ctx))
+		s.note(ctx, "gaps", s.gaps.read(ctx))
+	}
+}
+
+func (s *schemas) note(ctx context.Context, part string, err error) {
+	switch {
+	case err == nil:
+		s.health.over(part)
+	case ctx.Err() == nil:
+		s.health.trouble(part, cause(err), describe(err))
 	}
 }

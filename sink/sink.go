@@ -21,6 +21,8 @@ type Sink struct {
 	transport *kafka.Transport
 	breaker   *breaker
 	lag       *lag
+	gaps      *gaps
+	witness   *witness
 	batches   [2]*batch // one fills while one is inserted; only the generation under way has them
 
 	fail context.CancelCauseFunc // ends Run with an error; set by Run
@@ -47,6 +49,12 @@ func New(cfg Config) (*Sink, error) {
 		conn: cfg.ClickHouse, database: cfg.Database, interval: cfg.ReloadInterval, timeout: min(askTimeout, cfg.InsertTimeout),
 		health: s.health, log: cfg.Logger, metrics: m, turn: make(chan struct{}, 1),
 	}
+	s.gaps = &gaps{conn: cfg.ClickHouse, database: cfg.Database, timeout: s.schemas.timeout, log: cfg.Logger, metrics: m}
+	s.schemas.gaps = s.gaps
+	s.witness = &witness{
+		client: s.client, topic: cfg.Topic, group: cfg.Group,
+		conn: cfg.ClickHouse, database: cfg.Database, timeout: s.schemas.timeout,
+	}
 	salt := rand.Text()
 	for i := range s.batches {
 		s.batches[i] = newBatch(&s.cfg, salt)
@@ -58,9 +66,10 @@ func New(cfg Config) (*Sink, error) {
 // Run works until ctx ends, and then stops in order: it fetches no more, flushes what it has within ShutdownTimeout,
 // commits, and leaves the group; then it returns nil. Kafka or ClickHouse being away is waited for, at the start too.
 //
-// It returns an error by itself when a human must decide: the offset to read next is not in the log, the topic is
-// compacted, or at the start Kafka or ClickHouse refuses the account or shows a certificate that is not to be trusted. Nothing is lost then: what is not inserted is not committed.
-// Run may be called once.
+// It returns an error by itself when a human must decide: the topic is not the one that was read up to now (it ends below
+// the next offset, or holds other records than the ledger has), or it is to be accepted and the group has members, the
+// topic is compacted, or at the start Kafka or ClickHouse refuses the account or shows a certificate that is not to be
+// trusted. Nothing is lost then: what is not inserted is not committed. Run may be called once.
 func (s *Sink) Run(ctx context.Context) error {
 	stop, fail := context.WithCancelCause(ctx) // ends the loop; what is in hand outlives it, with deadlines of its own
 	defer fail(nil)
@@ -96,6 +105,11 @@ func (s *Sink) consume(stop context.Context) error {
 	}
 	if err := s.awaitSchema(stop); err != nil || stop.Err() != nil {
 		return err
+	}
+	if s.cfg.AcceptNewTopic {
+		if err := s.acceptNewTopic(stop); err != nil || stop.Err() != nil {
+			return err
+		}
 	}
 	reloads, endReloads := context.WithCancel(context.WithoutCancel(stop)) // until the last batch is in: it may need them
 	var reloading sync.WaitGroup

@@ -59,7 +59,10 @@ func (s *Sink) checkTopic(ctx context.Context) error {
 // is returned at once: nobody waits for it, and no member of the group has been disturbed yet.
 func (s *Sink) awaitSchema(ctx context.Context) error {
 	return s.await(ctx, "schema", func(err error) bool { return classify(err) == fatal || misconfigured(err) }, func() error {
-		return s.schemas.reload(ctx)
+		if err := s.schemas.reload(ctx); err != nil {
+			return err
+		}
+		return s.gaps.read(ctx) // a sink is not ready for a moment while offsets are lost
 	})
 }
 
