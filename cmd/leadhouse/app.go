@@ -50,7 +50,7 @@ func misuse(command, text string) *exit {
 // newCommands are those that have settings, each with its own copies. All are made, whichever runs: the --config file and
 // the variables are checked against all of them.
 func newCommands() []*command {
-	return []*command{newIngest(), newSink(), newBackfill(), newCheck()}
+	return []*command{newIngest(), newSink(), newBackfill(), newVerify(), newCheck()}
 }
 
 func newApp(commands []*command) *cli.App {
