@@ -244,7 +244,7 @@ func (c *kafkaCheck) lookAtGroup(ctx context.Context, partitions []kafka.Partiti
 		if known && (at < first[id] || at > last[id]) {
 			inLog = false
 			c.report.bad(what, fmt.Sprintf("partition %d: the next offset to read is %d, and the log has %d to %d", id, at, first[id], last[id]),
-				"Retention has removed records that were never inserted, or the topic was recreated: sink will not go on by itself. Find out which, then set the group's offset with kafka-consumer-groups.sh --reset-offsets.")
+				outsideLog(at < first[id]))
 		}
 	}
 	switch {
@@ -254,6 +254,14 @@ func (c *kafkaCheck) lookAtGroup(ctx context.Context, partitions []kafka.Partiti
 	default:
 		c.report.ok(what, "%s is %d records behind%s", c.group, lag, c.members(ctx))
 	}
+}
+
+// outsideLog says what a sink does about a committed offset that is not in the log.
+func outsideLog(below bool) string {
+	if below {
+		return "Retention has removed records that were never inserted. Sink records which, goes on behind them, and is not ready until leadhouse verify --acknowledge has taken note."
+	}
+	return "The topic was recreated, or has lost records. Sink stops until one is started with --accept-new-topic, while no other runs: it reads the topic from its start as a new epoch."
 }
 
 func (c *kafkaCheck) committed(ctx context.Context, ids []int) (map[int]int64, error) {

@@ -33,7 +33,7 @@ func newSink() *command {
 		manual:   sinkManual,
 		examples: sinkExamples,
 		exits: `0   stopped by SIGINT or SIGTERM; what was inserted is committed
-1   somebody must decide: the next offset is not in the log, the topic is compacted, or ClickHouse refuses the user
+1   somebody must decide, and the message says what: the topic was recreated or has lost records (--accept-new-topic), the topic is compacted, or ClickHouse refuses the user
 64  the command line or the configuration is wrong: nothing was dialled, and a restart will not help`,
 		settings: j.settings(),
 		prepare:  j.prepare,
@@ -42,6 +42,7 @@ func newSink() *command {
 }
 
 const sinkManual = `Reads the topic as a consumer group, types each event for the columns that the warehouse has, and inserts in batches: one row per event ID, in every view and with FINAL. Offsets are committed only after all of a batch is in ClickHouse. While Kafka or ClickHouse is away it keeps what it has, waits, and says so in readiness.
+What Kafka's retention removed before it was inserted is recorded, to the offset, and the sink goes on behind it; no sink of the group is ready, and metric leadhouse_sink_open_gap_offsets is not 0, until leadhouse verify --acknowledge has taken note. A topic that is not the one that was read up to now, because it was deleted and created again or has lost its end, stops the sink: see --accept-new-topic.
 The tables must be there: leadhouse backfill makes them, and adds columns while sinks run.
 Readiness is GET /readyz on the admin listener, liveness GET /healthz, metrics GET /metrics. On SIGTERM the last batch is inserted and committed. A second signal kills at once, and loses nothing: what is not committed is read again.
 Any number of instances may run side by side; as many work as the topic has partitions.`
@@ -49,11 +50,14 @@ Any number of instances may run side by side; as many work as the topic has part
 const sinkExamples = `leadhouse sink --kafka-brokers kafka:9092 --clickhouse-addr clickhouse:9000
 
 # fresher rows, for more and smaller parts in ClickHouse
-leadhouse sink --config /etc/leadhouse.yaml --batch-age 200ms`
+leadhouse sink --config /etc/leadhouse.yaml --batch-age 200ms
+
+# once, with no other sink running, after the topic was deleted and created again
+leadhouse sink --config /etc/leadhouse.yaml --accept-new-topic`
 
 func (j *sinkJob) settings() settings {
 	ss := j.kafka.settings(true)
-	ss = append(ss, topicSetting(&j.cfg.Topic, "Topic"), groupSetting(&j.cfg.Group))
+	ss = append(ss, topicSetting(&j.cfg.Topic, "Topic"), groupSetting(&j.cfg.Group), acceptSetting(&j.cfg.AcceptNewTopic))
 	ss = append(ss, j.clickhouse.settings(true)...)
 	ss = append(ss, databaseSetting(&j.cfg.Database))
 	ss = append(ss, j.batchSettings()...)
@@ -65,6 +69,14 @@ func groupSetting(dst *string) *setting {
 	return &setting{
 		name: "kafka-group", group: "Kafka topic", field: "Group", value: text(dst, "NAME"),
 		usage: "The consumer group whose offsets say how far the warehouse is. One for each warehouse.",
+	}
+}
+
+// acceptSetting cannot stand in the file: accepting is an act, not a state.
+func acceptSetting(dst *bool) *setting {
+	return &setting{
+		name: "accept-new-topic", group: "Kafka topic", field: "AcceptNewTopic", value: toggle(dst), noFile: true,
+		usage: "After sink has stopped because the topic is not the one that it read up to now: begin with accepting it as it is, and read it from its start as a new epoch of the books. Events that are in ClickHouse already stay single. Every other sink of the group must be stopped. Where there is nothing to accept, it does nothing.",
 	}
 }
 
