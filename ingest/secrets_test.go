@@ -108,39 +108,3 @@ func TestSecretNeverPrintsItself(t *testing.T) {
 		t.Errorf("the ID does not show:\n%s", &out)
 	}
 }
-
-// FuzzSecretFile: any text is parsed or refused, and what is parsed is usable and round-trips.
-func FuzzSecretFile(f *testing.F) {
-	for _, seed := range []string{
-		"", "a=8vM2qXz7Lr4TnWc1", "# c\r\na=8vM2qXz7Lr4TnWc1\r\n\r\nb=Wq81mPz0LdYx7Kt2", "a", "=", "a=\xff", "\ufeff#", "a=8vM2qXz7Lr4TnWc1\na=8vM2qXz7Lr4TnWc1", "a=x,b=y",
-	} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		secrets, err := ingest.ParseSecretFile(text)
-		if (err == nil) != (len(secrets) > 0) {
-			t.Fatalf("%d secrets and error %v", len(secrets), err)
-		}
-		var again strings.Builder
-		ids := map[string]bool{}
-		for _, s := range secrets {
-			if len(s.Value()) < 16 || s.ID == "" || ids[s.ID] {
-				t.Errorf("unusable secret %q=%q", s.ID, s.Value())
-			}
-			ids[s.ID] = true
-			fmt.Fprintf(&again, "%s=%s\n", s.ID, s.Value())
-		}
-		if err != nil {
-			return
-		}
-		twice, err := ingest.ParseSecretFile([]byte(again.String()))
-		if err != nil || len(twice) != len(secrets) {
-			t.Fatalf("does not round-trip: %d then %d, %v", len(secrets), len(twice), err)
-		}
-		for i := range secrets {
-			if secrets[i].ID != twice[i].ID || secrets[i].Value() != twice[i].Value() {
-				t.Errorf("secret %d changed", i)
-			}
-		}
-	})
-}

@@ -128,21 +128,3 @@ func TestNamesNeedNoQuotes(t *testing.T) {
 		}
 	}
 }
-
-func FuzzCatalog(f *testing.F) {
-	f.Add(schema.BuiltinCatalog())
-	f.Add([]byte(`{"data":{"a":[{"event":"b.c","examplePayload":{"x":[1,{"y":null}]}}]}}`))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		c, err := schema.DecodeCatalog(body)
-		if err != nil {
-			return
-		}
-		for _, table := range schema.Infer(c).Tables {
-			for _, column := range table.Columns {
-				if strings.Trim(column.Name, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" || len(column.Name) > 63 {
-					t.Fatalf("column %q", column.Name)
-				}
-			}
-		}
-	})
-}

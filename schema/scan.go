@@ -5,7 +5,7 @@ import "fmt"
 // A hand-written JSON scanner, because neither library does what the design needs. encoding/json folds the case of keys,
 // lets the last duplicate win and turns invalid UTF-8 into U+FFFD, so that two event IDs can become one; it also takes
 // half of the whole sink's CPU. jsontext of json/v2 refuses a lone surrogate anywhere, which would turn one odd field
-// into a dead event. FuzzScan holds it against encoding/json: both accept the same texts.
+// into a dead event. FuzzDecode holds it against encoding/json: both accept the same texts.
 //
 // Rules:
 //   - RFC 8259 to the letter: no trailing commas, no bare control characters, no leading zeros.

@@ -29,13 +29,25 @@ func parseMixed(v span) (string, bool) {
 // parseTime reads an RFC 3339 time, strictly, and truncates it to milliseconds, which is what DateTime64(3) holds.
 func parseTime(v span) (time.Time, bool) {
 	text, ok := parseText(v)
-	var t time.Time
-	// UnmarshalText is stricter than time.Parse, but like it takes a comma before the fraction, which RFC 3339 does not.
-	if !ok || strings.IndexByte(text, ',') >= 0 || t.UnmarshalText([]byte(text)) != nil {
+	if !ok || !isStrict(text) {
+		return time.Time{}, false
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
 		return time.Time{}, false
 	}
 	t = t.UTC().Truncate(time.Millisecond)
 	return t, t.Year() >= 1900 && t.Year() <= maxYear // DateTime64 begins in 1900
+}
+
+// isStrict: without what time.Parse takes for RFC 3339 and is none: an hour of one digit, a comma before the fraction, an
+// offset of 24 hours or 60 minutes (golang/go#54580).
+func isStrict(text string) bool {
+	n := len(text)
+	if n < len("2006-01-02T15:04:05Z") || text[len("2006-01-02T15")] != ':' || strings.IndexByte(text, ',') >= 0 {
+		return false
+	}
+	return text[n-1] == 'Z' || text[n-len("23:59"):n-len(":59")] <= "23" && text[n-len("59"):] <= "59"
 }
 
 func parseBool(v span) (bool, bool) { return v.kind() == 't', v.kind() == 't' || v.kind() == 'f' }
