@@ -108,6 +108,11 @@ type Header struct {
 	Value []byte
 }
 
+// Reasons are all that a dead letter may have.
+func Reasons() []Reason {
+	return []Reason{InvalidUTF8, InvalidJSON, DuplicateKey, BadEnvelope, Rejected}
+}
+
 // Status is what has been done about a dead letter.
 type Status string
 

@@ -14,3 +14,6 @@ const (
 
 // Judge is classify, the one place that decides.
 func Judge(err error) Verdict { return classify(err) }
+
+// Verbatim is a refusal as a dead letter's detail has it. It may quote values: it belongs into no log.
+func Verbatim(refusal error) string { return verbatim(refusal) }

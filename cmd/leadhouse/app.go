@@ -50,7 +50,7 @@ func misuse(command, text string) *exit {
 // newCommands are those that have settings, each with its own copies. All are made, whichever runs: the --config file and
 // the variables are checked against all of them.
 func newCommands() []*command {
-	return []*command{newIngest(), newSink(), newBackfill(), newVerify(), newCheck()}
+	return append([]*command{newIngest(), newSink(), newBackfill(), newVerify(), newCheck()}, newDeadletters()...)
 }
 
 func newApp(commands []*command) *cli.App {
@@ -66,10 +66,15 @@ func newApp(commands []*command) *cli.App {
 		ExitErrHandler:        func(*cli.Context, error) {}, // run does it
 		Action:                rootAction,
 	}
+	var letters []*cli.Command
 	for _, c := range commands {
-		app.Commands = append(app.Commands, c.cli(commands))
+		if c.family() == lettersFamily {
+			letters = append(letters, c.cli(commands))
+		} else {
+			app.Commands = append(app.Commands, c.cli(commands))
+		}
 	}
-	app.Commands = append(app.Commands, versionCommand(), completionCommand())
+	app.Commands = append(app.Commands, lettersCommand(letters), versionCommand(), completionCommand())
 	return app
 }
 

@@ -38,7 +38,7 @@ func (c *clickhouseSettings) settings(required bool) settings {
 		ss,
 		&setting{
 			name: "clickhouse-username", group: group, value: text(&c.username, "NAME"),
-			usage: "The user. Sink needs INSERT and SELECT on the database; backfill also CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP VIEW, ALTER TABLE and ALTER VIEW.",
+			usage: "The user. Sink and deadletters need INSERT and SELECT on the database; backfill also CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP VIEW, ALTER TABLE and ALTER VIEW.",
 		},
 		&setting{
 			name: "clickhouse-password-file", group: group, value: file(&c.passwordFile),

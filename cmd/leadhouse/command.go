@@ -14,7 +14,7 @@ import (
 
 // A command is one of the program's jobs: its settings, its manual, and how to begin it.
 type command struct {
-	name     string
+	name     string // one word, or that of a family and its own
 	usage    string // one line
 	manual   string // what it does: paragraphs
 	examples string // command lines
@@ -33,6 +33,12 @@ type command struct {
 	jobs []*command
 
 	configFile, logLevel, logFormat string
+}
+
+// family is the first word of its name.
+func (c *command) family() string {
+	first, _, _ := strings.Cut(c.name, " ")
+	return first
 }
 
 // withCommon adds the settings that every command has.
@@ -59,7 +65,7 @@ func (c *command) withCommon() *command {
 
 func (c *command) cli(all []*command) *cli.Command {
 	cc := &cli.Command{
-		Name:               c.name,
+		Name:               c.name[strings.LastIndex(c.name, " ")+1:],
 		Usage:              c.usage,
 		HideHelpCommand:    true,
 		CustomHelpTemplate: c.help(),
@@ -82,7 +88,7 @@ func (c *command) action(cc *cli.Context, all []*command) error {
 	warnings, problems := c.read(all)
 	log := newLogger(os.Stderr, c.logLevel, c.logFormat).With().Str("command", c.name).Logger()
 	run, err := c.prepare(log)
-	problems = distinct(append(problems, c.settings.rename(c.name, err)...))
+	problems = distinct(append(problems, c.settings.rename(c.family(), err)...))
 	if len(problems) > 0 {
 		return c.report(problems)
 	}

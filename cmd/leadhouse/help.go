@@ -25,7 +25,7 @@ Settings:
 
 Exit codes:
   0   done, or stopped by SIGINT or SIGTERM
-  1   failed; check and verify: something is wrong
+  1   failed; check and verify: something is wrong; deadletters replay: some stayed what they were
   2   backfill --plan: there is something to do
   64  the command line or the configuration is wrong: nothing was dialled, and a restart will not help
 `

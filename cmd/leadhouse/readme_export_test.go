@@ -20,7 +20,9 @@ func SettingsTable() string {
 				i = len(rows)
 				rows = append(rows, &row{setting: s})
 			}
-			rows[i].commands = append(rows[i].commands, c.name)
+			if !slices.Contains(rows[i].commands, c.family()) {
+				rows[i].commands = append(rows[i].commands, c.family())
+			}
 		}
 	}
 	var b strings.Builder

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
-
 	"github.com/leadhouse/leadhouse/schema"
 	"github.com/leadhouse/leadhouse/sink"
 )
@@ -173,7 +171,7 @@ func (r *replay) insert(ctx context.Context, events []*pending) error {
 	case v != sink.Poison && v != sink.Oversize:
 		return err
 	case len(events) == 1:
-		events[0].refusal = &schema.Refusal{Reason: schema.Rejected, Detail: verbatim(err)}
+		events[0].refusal = &schema.Refusal{Reason: schema.Rejected, Detail: sink.Verbatim(err)}
 		return nil
 	}
 	middle := len(events) / 2
@@ -181,14 +179,6 @@ func (r *replay) insert(ctx context.Context, events []*pending) error {
 		return err
 	}
 	return r.insert(ctx, events[middle:])
-}
-
-// verbatim is what ClickHouse said: its code and message. It may quote values, and so goes into the letter alone.
-func verbatim(refusal error) string {
-	if e, ok := errors.AsType[*clickhouse.Exception](refusal); ok {
-		return fmt.Sprintf("code %d: %s", e.Code, e.Message)
-	}
-	return refusal.Error()
 }
 
 // attempt types events with the columns of now and sends them, a block a table: they were of one, but the schema may have
