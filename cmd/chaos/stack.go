@@ -34,8 +34,8 @@ const (
 const (
 	// settleFor is longer than two reloads and a batch's age. A sink that is frozen for longer leaves rows typed with old
 	// columns, which the last backfill types.
-	schemaReload = "1s"
-	settleFor    = "4s"
+	schemaReload = "500ms"
+	settleFor    = "2s"
 )
 
 // stack is everything that runs: the engines, the links, and leadhouse.

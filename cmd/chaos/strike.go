@@ -229,15 +229,11 @@ func (s *stack) dropAndRestore(ctx context.Context) error {
 	if err := s.backfillUntilDone(ctx); err != nil {
 		return err
 	}
-	for i, name := range sinks {
+	for _, name := range sinks {
 		w := s.workers[name]
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if i == 0 {
-			w.kill()
-		} else {
-			w.stop()
-		}
+		w.stop()
 	}
 	if err := s.untilUp(ctx, "set the group to the beginning", s.rewind); err != nil {
 		return err
