@@ -59,6 +59,9 @@ func (r *findings) offsets(p *part, kind Kind, offsets []int64) {
 		p.sheet.Missing += uint64(rs.offsets())
 	}
 	covered := p.inKafka(rs)
+	if kind == UnknownEventRow && p.epoch > 0 {
+		covered = nil // a row's position may be of an earlier epoch: what Kafka has there is not to be named
+	}
 	for _, part := range []struct {
 		rs      runs
 		inKafka bool

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -89,38 +90,37 @@ func (w *world) backfill() {
 }
 
 // sink runs one until the function that it returns, or the test's end.
-func (w *world) sink() (stop func()) {
+func (w *world) sink(change ...func(*sink.Config)) (stop func()) {
 	w.Helper()
-	s, err := sink.New(sink.Config{
+	cfg := sink.Config{
 		Brokers: w.brokers, ClickHouse: w.conn, Database: w.db, BatchAge: 20 * time.Millisecond,
 		SessionTimeout: 6 * time.Second, HeartbeatInterval: 100 * time.Millisecond, RetryMax: 300 * time.Millisecond,
 		Logger: zerolog.New(zerolog.NewTestWriter(w)).Level(zerolog.WarnLevel),
-	})
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	s, err := sink.New(cfg)
 	if err != nil {
 		w.Fatal(err)
 	}
 	ctx, end := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
-	stopped := false
-	stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
+	stop = sync.OnceFunc(func() {
 		end()
 		if err := <-done; err != nil {
 			w.Errorf("sink: %v", err)
 		}
-	}
+	})
 	w.Cleanup(stop)
 	return stop
 }
 
 // drain lets a sink work until all that was produced is committed, and stops it.
-func (w *world) drain() {
+func (w *world) drain(change ...func(*sink.Config)) {
 	w.Helper()
-	stop := w.sink()
+	stop := w.sink(change...)
 	w.awaitCommitted()
 	stop()
 }
