@@ -31,8 +31,8 @@ type Config struct {
 	// nothing to accept it changes nothing.
 	AcceptNewTopic bool
 
-	// ClickHouse is the connection pool to insert through; native protocol. The sink uses up to four connections at a time
-	// (two inserts, a schema reload, a ping) and does not close it. Without a DialContext in its Options a dial under way
+	// ClickHouse is the connection pool to insert through; native protocol. The sink uses up to six connections at a time
+	// (two inserts, a ledger's, a schema reload, a look at a partition's ledger, a ping) and does not close it. Without a DialContext in its Options a dial under way
 	// does not end with the insert's context: its DialTimeout must be below SessionTimeout.
 	ClickHouse driver.Conn
 

@@ -49,7 +49,7 @@ type fetcher struct {
 	partition int32
 	epoch     epoch         // the topic's, for as long as the generation lasts
 	next      int64         // offset to fetch next; until placed the group's, negative where it has none
-	placed    bool          // the log is the ledger's
+	placed    bool          // the log is the ledger's, and this the same connection since
 	most      int           // bytes of records to keep of one fetch
 	ask       int           // bytes to ask for, which Kafka counts compressed
 	barren    int           // fetches in a row that brought nothing, though the log goes on
@@ -103,8 +103,8 @@ func (f *fetcher) run(ctx context.Context, out chan<- fetched) error {
 	}
 }
 
-// work finds its place in the log, the first time, and fetches over one connection until something goes wrong; a gap that
-// it has gone over is nothing wrong. It calls alive whenever Kafka and ClickHouse have answered.
+// work finds its place in the log and fetches over one connection until something goes wrong; a gap that it has gone over
+// is nothing wrong. It calls alive whenever Kafka and ClickHouse have answered.
 func (f *fetcher) work(ctx context.Context, out chan<- fetched, alive func()) (err error) {
 	if !f.placed {
 		if f.next, err = f.witness.place(ctx, f.epoch, f.partition, f.next); err != nil {
@@ -117,6 +117,7 @@ func (f *fetcher) work(ctx context.Context, out chan<- fetched, alive func()) (e
 	if lost, below := errors.AsType[*lostError](err); below {
 		return f.passOver(ctx, out, lost.first)
 	}
+	f.placed = errors.Is(err, errBrokenBatch) // else a topic may have been recreated meanwhile
 	return err
 }
 

@@ -65,7 +65,7 @@ func TestANewTopicStopsTheSinkUntilItIsAccepted(t *testing.T) {
 		},
 		"shorter, and Kafka has forgotten the group": { // what Apache Kafka does when the topic is deleted
 			func(w *world) { w.recreate(1, redelivered...); w.deleteGroup() },
-			"the group has committed nothing, and the ledger goes to offset 99, but the log ends at 41",
+			"the ledger goes to offset 99, but the log ends at 41",
 		},
 		"longer": {
 			func(w *world) {
@@ -73,6 +73,10 @@ func TestANewTopicStopsTheSinkUntilItIsAccepted(t *testing.T) {
 				w.commit(kafka.OffsetCommit{Offset: 100})
 			},
 			"the record at offset 99 is not the one that the ledger has there",
+		},
+		"shorter, and somebody has set the group's offset back": {
+			func(w *world) { w.recreate(1, redelivered...); w.commit(kafka.OffsetCommit{Offset: 0}) },
+			"the ledger goes to offset 99, but the log ends at 41",
 		},
 		"longer, and Kafka has forgotten the group": {
 			func(w *world) { w.recreate(1, append(events(200, 100), redelivered...)...); w.deleteGroup() },
@@ -217,19 +221,24 @@ func TestTwoSinksAcceptOneEpoch(t *testing.T) {
 // The topic is deleted and created again under a sink that runs.
 func TestATopicThatIsRecreatedUnderARunningSinkStopsIt(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, worldConfig{})
-	w.produce(0, events(0, 100)...)
-	r := w.start(w.config())
-	w.check()
-	w.recreate(1, events(100, 30)...)
-	if err := r.fails(); err == nil || !strings.Contains(err.Error(), "--accept-new-topic") {
-		t.Errorf("Run: %v", err)
+	for name, n := range map[string]int{"shorter": 30, "longer": 150} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, worldConfig{})
+			w.produce(0, events(0, 100)...)
+			r := w.start(w.config())
+			w.check()
+			w.recreate(1, events(100, n)...)
+			if err := r.fails(); err == nil || !strings.Contains(err.Error(), "--accept-new-topic") {
+				t.Errorf("Run: %v", err)
+			}
+			if got := w.entries(); got[0] != 100 {
+				t.Errorf("the ledger has %v, want the 100 of before", got)
+			}
+			cfg := w.config()
+			cfg.AcceptNewTopic = true
+			w.start(cfg)
+			w.check()
+		})
 	}
-	if got := w.entries(); got[0] != 100 {
-		t.Errorf("the ledger has %v, want the 100 of before", got)
-	}
-	cfg := w.config()
-	cfg.AcceptNewTopic = true
-	w.start(cfg)
-	w.check()
 }

@@ -53,7 +53,7 @@ func New(cfg Config) (*Sink, error) {
 	s.schemas.gaps = s.gaps
 	s.witness = &witness{
 		client: s.client, topic: cfg.Topic, group: cfg.Group,
-		conn: cfg.ClickHouse, database: cfg.Database, timeout: s.schemas.timeout,
+		conn: cfg.ClickHouse, database: cfg.Database, timeout: s.schemas.timeout, turn: make(chan struct{}, 1),
 	}
 	salt := rand.Text()
 	for i := range s.batches {

@@ -17,13 +17,14 @@ import (
 // witness tells whether a partition's log is the one that the ledger was written from, and where to go on in it. An offset
 // alone does not say: a topic that was deleted and created again, or that lost its end in an unclean election, counts its
 // offsets anew, and Kafka forgets what a group had committed on a topic that is deleted. So **before a partition is read,
-// the ledger's last entry is compared with the record that lies there now.**
+// and again after its connection was lost, the ledger's last entry is compared with the record that lies there now.**
 type witness struct {
 	client       *kafka.Client
 	topic, group string
 	conn         driver.Conn
 	database     string
 	timeout      time.Duration // of one question to ClickHouse
+	turn         chan struct{} // one question at a time: a hundred partitions must not take a hundred connections
 }
 
 // errLedger marks errors that come from ClickHouse, for readiness.
@@ -56,23 +57,20 @@ func (w *witness) place(ctx context.Context, now epoch, partition int32, committ
 	if err != nil {
 		return 0, err
 	}
-	below := int64(math.MaxInt64)
-	if committed >= 0 {
-		below = committed
-	}
-	entry, found, err := w.lastEntry(ctx, now, partition, below)
+	// Its very last, committed or not, and wherever the group's offset has been set to.
+	entry, found, err := w.lastEntry(ctx, now, partition, math.MaxInt64)
 	if err != nil {
 		return 0, err
 	}
 	switch {
 	case committed > log.last:
 		return 0, w.other(partition, "the next offset to read is %d, but the log ends at %d", committed, log.last)
+	case found && entry.Offset >= log.last:
+		return 0, w.other(partition, "the ledger goes to offset %d, but the log ends at %d", entry.Offset, log.last)
 	case committed < 0 && !found: // nobody has read anything of it
 		return log.first, nil
 	case !found:
 		return committed, w.begun(ctx, now, partition, committed)
-	case entry.Offset >= log.last:
-		return 0, w.other(partition, "the group has committed nothing, and the ledger goes to offset %d, but the log ends at %d", entry.Offset, log.last)
 	}
 	if err := w.compare(ctx, log, partition, entry); err != nil {
 		return 0, err
@@ -87,6 +85,12 @@ func (w *witness) place(ctx context.Context, now epoch, partition int32, committ
 }
 
 func (w *witness) lastEntry(ctx context.Context, now epoch, partition int32, below int64) (schema.Entry, bool, error) {
+	select {
+	case w.turn <- struct{}{}:
+		defer func() { <-w.turn }()
+	case <-ctx.Done():
+		return schema.Entry{}, false, ctx.Err()
+	}
 	ctx, cancel := context.WithTimeout(ctx, w.timeout)
 	defer cancel()
 	entry, found, err := schema.LastEntry(ctx, w.conn, w.database, now.number, partition, below)

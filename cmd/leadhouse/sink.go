@@ -146,8 +146,9 @@ func (j *sinkJob) processSettings() settings {
 	}
 }
 
-// sinkConns is how many connections the sink uses at a time: two inserts, and a schema reload or a ping.
-const sinkConns = 3
+// sinkConns is how many connections the sink uses at a time: two inserts, the ledger's of the batch before, a schema reload,
+// a look at a partition's ledger, and a ping.
+const sinkConns = 6
 
 func (j *sinkJob) prepare(log zerolog.Logger) (func(context.Context) error, error) {
 	dialer, kafkaErr := j.kafka.dialer("leadhouse-sink")
