@@ -3,6 +3,7 @@
 GO       ?= go
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOFUMPT  := mvdan.cc/gofumpt@v0.12.0
+VULN     := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME ?= 60s
 ARGS     ?=
 
@@ -15,7 +16,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.dat
 RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-kafka lint fmt fuzz bench chaos clean
+.PHONY: help build demo test test-kafka lint fmt fuzz vuln bench chaos clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,11 +43,14 @@ lint: ## golangci-lint and gofumpt
 fmt: ## format
 	$(GO) run $(GOFUMPT) -w .
 
-fuzz: ## every fuzz target for FUZZTIME (60s)
-	@set -e; for pkg in $$($(GO) list ./...); do \
-		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-			echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
-		done; done
+# A target has one core: fuzzing is bound by it, and a machine has at least two.
+fuzz: ## every fuzz target for FUZZTIME (60s), two at a time
+	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z]*' . | sed 's|/[^/]*:func||' | xargs -P 2 -n 2 sh -c ' \
+		out=$$($(GO) test -run "^$$" -fuzz "^$$1\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x -parallel 1 $$0 2>&1); code=$$?; \
+		echo "$$0 $$1"; echo "$$out" | if [ $$code = 0 ]; then tail -n 3; else cat; fi; exit $$code'
+
+vuln: ## known vulnerabilities in what is called of Go and the dependencies (asks Go's database)
+	$(GO) run $(VULN) ./...
 
 bench: build ## what leadhouse costs, against limits and peers of the same run (needs a JDK and Maven; ARGS=-h: the manual)
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/bench ./cmd/bench
