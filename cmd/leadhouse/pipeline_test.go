@@ -62,9 +62,15 @@ var shortSession = []string{"--session-timeout", "1500ms", "--heartbeat-interval
 // newPipelineOn does the same on a Kafka that is there, which the test reaches by the transport.
 func newPipelineOn(t *testing.T, brokers []string, transport *kafka.Transport) *pipeline {
 	t.Helper()
+	return newPipelineWith(t, local.Shared(t), brokers, transport)
+}
+
+// newPipelineWith does the same with a ClickHouse that the test may break.
+func newPipelineWith(t *testing.T, ch *local.ClickHouse, brokers []string, transport *kafka.Transport) *pipeline {
+	t.Helper()
 	t.Cleanup(transport.CloseIdleConnections)
 	p := &pipeline{
-		t: t, brokers: brokers, clickhouse: local.Shared(t), dir: t.TempDir(),
+		t: t, brokers: brokers, clickhouse: ch, dir: t.TempDir(),
 		client: &kafka.Client{Addr: kafka.TCP(brokers...), Transport: transport, Timeout: 10 * time.Second},
 	}
 	p.database = p.clickhouse.Database(t)
