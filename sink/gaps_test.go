@@ -193,31 +193,46 @@ func TestAGapThatIsRecordedAgainStaysAcknowledged(t *testing.T) {
 	r.awaitReady()
 }
 
-// ClickHouse is away while the gap is to be recorded: nothing moves on before it is.
+// The gap cannot be recorded for a while: nothing moves on before it is.
 func TestNothingMovesOnBeforeAGapIsRecorded(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, worldConfig{})
-	r := w.start(w.config())
-	w.produce(0, events(0, 50)...)
-	w.check()
-	cut := w.kafka.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: kerr.NotLeaderForPartition, Count: -1})
-	r.awaitTrouble("fetch partition 0: kafka")
-	w.proxy.setAway(true)
-	w.produce(0, events(50, 50)...)
-	w.truncate(0, 50, 80)
-	cut.Remove()
-	r.awaitTrouble("fetch partition 0: retryable")
-	w.checkGaps()
-	if got := w.fetches().offset; got > 50 {
-		t.Errorf("fetched from offset %d, before the gap was recorded", got)
+	for name, c := range map[string]struct {
+		hinder, heal func(w *world)
+		says         string
+	}{
+		"ClickHouse is away": {
+			func(w *world) { w.proxy.setAway(true) }, func(w *world) { w.proxy.setAway(false) }, "retryable",
+		},
+		"the table is missing": {
+			func(w *world) { w.exec("DROP TABLE {db}.offset_gaps") }, (*world).builtin, "schema: ClickHouse code 60",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, worldConfig{})
+			r := w.start(w.config())
+			w.produce(0, events(0, 50)...)
+			w.check()
+			cut := w.kafka.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: kerr.NotLeaderForPartition, Count: -1})
+			r.awaitTrouble("fetch partition 0: kafka")
+			c.hinder(w)
+			w.produce(0, events(50, 50)...)
+			w.truncate(0, 50, 80)
+			cut.Remove()
+			r.awaitTrouble("fetch partition 0: " + c.says)
+			w.checkGaps()
+			if got := w.fetches().offset; got > 50 {
+				t.Errorf("fetched from offset %d, before the gap was recorded", got)
+			}
+			if got := w.committed()[0]; got != 50 {
+				t.Errorf("committed %d, want 50 as before", got)
+			}
+			c.heal(w)
+			w.check()
+			w.checkGaps("0:50-79")
+			r.awaitTrouble("gap 0:50-79: offsets lost")
+		})
 	}
-	if got := w.committed()[0]; got != 50 {
-		t.Errorf("committed %d, want 50 as before", got)
-	}
-	w.proxy.setAway(false)
-	w.check()
-	w.checkGaps("0:50-79")
-	r.awaitTrouble("gap 0:50-79: offsets lost")
 }
 
 // ClickHouse is away for longer than Kafka keeps: retention overtakes a sink that runs, with its batches full.
