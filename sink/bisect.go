@@ -149,7 +149,10 @@ func (h *hunt) halve(why verdict) {
 	next := h.parts[len(h.parts)-1]
 	content := why == poison
 	if content && !next.shuffled {
-		rand.Shuffle(len(next.rows), func(i, j int) { next.rows[i], next.rows[j] = next.rows[j], next.rows[i] })
+		seed := uint64(next.rows[0].offset)                                        // any will do
+		rand.New(rand.NewPCG(seed, seed)).Shuffle(len(next.rows), func(i, j int) { //nolint:gosec // G404: no secret
+			next.rows[i], next.rows[j] = next.rows[j], next.rows[i]
+		})
 		next.shuffled = true
 	}
 	middle := len(next.rows) / 2

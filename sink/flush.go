@@ -118,7 +118,7 @@ func (f *flusher) insertRows(ctx context.Context, b *batch) error {
 	err = f.insertTables(ctx, b)
 	f.metrics.breakersOpen.Set(float64(f.tripping(b)))
 	if err != nil {
-		if classify(err) == mistyped {
+		if classify(err) == mistyped && !errors.Is(err, errStale) {
 			f.schemas.expire(ctx) // the next attempt reads the schema first
 		}
 		return err
