@@ -32,6 +32,8 @@
 //	killed, at any point                      the next replay that selects the letter ends in the same state
 //	two replays at once                       both write the same rows, which collapse
 //	a replay and a discard at once            replayed; a discard finds it by the ledger, and so does the next replay
+//	an event that is in its table already     replayed, since it is there; the ledger's entry follows
+//	  is discarded, or refused
 //	a replayed letter is selected again       inserted again, and collapses: the way to refill a table that lost rows
 //	a discarded one is replayed               replayed, if it can be; else it stays discarded
 //	sink has inserted the record since        the ledger says so: the letter is replayed

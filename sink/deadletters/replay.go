@@ -124,6 +124,9 @@ func (r *replay) chunk(ctx context.Context, chunk []*Letter) error {
 			return fmt.Errorf("replay: %w", err)
 		}
 	}
+	if err := r.pardon(ctx, events); err != nil {
+		return fmt.Errorf("replay: %w", err)
+	}
 	if err := r.record(ctx, all, outcomes); err != nil {
 		return err
 	}
@@ -203,6 +206,23 @@ func (r *replay) attempt(ctx context.Context, events []*pending) error {
 		}
 		for _, p := range of {
 			p.table = table.Name
+		}
+	}
+	return nil
+}
+
+// pardon clears those that ClickHouse refuses today and whose event is in its table all the same, from another time.
+func (r *replay) pardon(ctx context.Context, events []*pending) error {
+	refused := slices.DeleteFunc(slices.Clone(events), func(p *pending) bool { return p.refusal == nil })
+	for _, of := range r.byTable(refused) {
+		found, err := try(ctx, r.Table, func(ctx context.Context) (map[string]bool, error) { return r.eventIDs(ctx, of) })
+		if err != nil {
+			return err
+		}
+		for _, p := range of {
+			if found[p.eventID] {
+				p.refusal = nil
+			}
 		}
 	}
 	return nil

@@ -239,13 +239,88 @@ func TestDiscard(t *testing.T) {
 func TestASelectionEndsWhereItBegan(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	d.bury(rejected("lead", 3, "lead.created")...)
+	in := func(partition int32, prefix string) {
+		letters := rejected(prefix, 3, "lead.created")
+		for i := range letters {
+			letters[i].partition = partition
+		}
+		d.bury(letters...)
+	}
+	in(1, "lead")
+	in(2, "lead")
 	s := d.sel(openOnes)
-	d.bury(rejected("late", 3, "lead.created")...)
-	if done, err := d.table(d.config()).Discard(t.Context(), s); err != nil || done.Letters != 3 {
+	in(1, "late")
+	in(3, "late")
+	if done, err := d.table(d.config()).Discard(t.Context(), s); err != nil || done.Letters != 6 {
 		t.Errorf("got %+v, %v", done, err)
 	}
-	d.check(3, 0, 3)
+	d.check(6, 0, 6)
+	d.want("SELECT max(kafka_offset) FROM db.dead_letters FINAL WHERE status = 'discarded'", "5")
+}
+
+// Cut between two of its writes, a replay says of nothing that it is where it is not; and what comes next, whatever it is,
+// ends in the same state.
+func TestCutBetweenTwoWrites(t *testing.T) {
+	t.Parallel()
+	const rows = "SELECT count() FROM db.lead_events FINAL"
+	const entries = "SELECT countIf(outcome = 'inserted') FROM db.deliveries FINAL"
+	for name, test := range map[string]struct {
+		table, constraint string
+		entries           string // that the ledger has as inserted, after the cut
+	}{
+		"before the ledger": {"deliveries", "outcome != 'inserted'", "0"},
+		"before the status": {"dead_letters", "status != 'replayed'", "3"},
+	} {
+		for _, next := range []string{"replay", "a refused replay", "discard"} {
+			t.Run(name+", then "+next, func(t *testing.T) {
+				t.Parallel()
+				d := open(t)
+				d.bury(rejected("lead", 3, "lead.created")...)
+				d.exec("ALTER TABLE db." + test.table + " ADD CONSTRAINT cut CHECK " + test.constraint)
+				if result, err := replay(t.Context(), d.config(), openOnes); err == nil {
+					t.Fatalf("it was not cut: %+v", result)
+				}
+				d.want(rows, "3")
+				d.want(entries, test.entries)
+				d.want("SELECT countIf(status = 'open') FROM db.dead_letters FINAL", "3")
+				d.exec("ALTER TABLE db." + test.table + " DROP CONSTRAINT cut")
+				if next == "a refused replay" {
+					d.refuseLeads()
+				}
+				if next != "discard" {
+					d.replay(openOnes)
+				} else if done := d.discard(openOnes); done.Letters != 0 || done.Settled != 3 {
+					t.Errorf("got %+v", done)
+				}
+				d.check(0, 3, 0)
+			})
+		}
+	}
+}
+
+// Of two that have read a letter before either has written, the one that put its event into the table wins.
+func TestReplayedWinsWhoeverIsLast(t *testing.T) {
+	t.Parallel()
+	for _, order := range [][]schema.Status{
+		{schema.Replayed, schema.Discarded}, {schema.Discarded, schema.Replayed}, {schema.Replayed, schema.Open}, {schema.Open, schema.Replayed},
+		{schema.Open, schema.Open, schema.Open, schema.Discarded, schema.Replayed, schema.Discarded, schema.Open},
+	} {
+		d := open(t)
+		d.bury(rejected("lead", 1, "lead.created")...)
+		version := uint64(0)
+		for _, s := range order {
+			d.letters.Append(nil, nil, nil, schema.Rejected, "", at(0, 0))
+			d.letters.Become(s, version)
+			if s == schema.Open {
+				version = s.Version(version) // the only ones that have read what they follow
+			}
+			if err := d.letters.Insert(t.Context(), d.conn, ""); err != nil {
+				t.Fatal(err)
+			}
+			d.letters.Reset()
+		}
+		d.want("SELECT status FROM db.dead_letters FINAL", "replayed")
+	}
 }
 
 // Two replays and a discard at once: what a replay has put in is replayed.
