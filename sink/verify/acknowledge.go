@@ -9,8 +9,12 @@ import (
 	"github.com/leadhouse/leadhouse/schema"
 )
 
-// acknowledge records the ranges that it is told to, or none of them: first it looks at all.
-func (v *Verifier) acknowledge(ctx context.Context, s *scope) error {
+// acknowledge records the ranges that it is told to, or none of them: first it looks at all, however old they are.
+func (v *Verifier) acknowledge(ctx context.Context) error {
+	s, err := v.readScope(ctx, time.Time{})
+	if err != nil {
+		return err
+	}
 	var (
 		errs []error
 		gaps []schema.Gap

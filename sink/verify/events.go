@@ -28,14 +28,11 @@ const (
 // events compares the ledger with the event tables, by the hash of the event ID. It counts each event once, where it was
 // delivered first.
 func (v *Verifier) events(ctx context.Context, r *findings, s *scope) error {
-	var entries, rows uint64
-	for _, p := range s.parts {
-		entries += p.sheet.Collapsed
-	}
+	var rows uint64
 	if err := v.cfg.ClickHouse.QueryRow(ctx, v.sql("SELECT sum(total_rows) FROM system.tables WHERE database = '{name}' AND (name = 'deliveries' OR name IN ({names}))")).Scan(&rows); err != nil {
 		return fmt.Errorf("count the tables' rows: %w", err)
 	}
-	slices := min(1<<bits.Len64(max(entries, rows/2)/sliceEvents), slicesMost)
+	slices := min(1<<bits.Len64(rows/2/sliceEvents), slicesMost) // half of them are the ledger's
 	v.cfg.Progress.Start("compare with the event tables", rows*uint64(slices))
 	defer v.cfg.Progress.Done()
 	for i := range slices {
@@ -107,8 +104,7 @@ FROM
 )
 WHERE entries > 0 OR recent AND %s
 GROUP BY unknown, epoch, partition`, offsetsMost, query.String(), s.known())
-	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"max_bytes_before_external_group_by": spill, "max_bytes_ratio_before_external_group_by": 0}),
-		clickhouse.WithProgress(func(p *clickhouse.Progress) { v.cfg.Progress.Add(int(p.Rows)) }))
+	ctx = settings(ctx, clickhouse.WithProgress(func(p *clickhouse.Progress) { v.cfg.Progress.Add(int(p.Rows)) }))
 	if err := v.cfg.ClickHouse.Select(ctx, &found, v.sql(sql)); err != nil {
 		return nil, fmt.Errorf("compare the ledger with the event tables: %w", err)
 	}

@@ -82,8 +82,7 @@ func (r *findings) sliced(s *scope, f sliced) {
 		return
 	}
 	p := s.byKey[k]
-	p.sheet.Inserted += f.Events
-	p.sheet.Collapsed -= f.Events
+	p.events += f.Events
 	r.rowless[k] = append(r.rowless[k], f.Offsets...)
 	if unlisted := f.Rowless - uint64(len(f.Offsets)); unlisted > 0 {
 		r.more += int64(unlisted)

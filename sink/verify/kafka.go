@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"slices"
@@ -29,13 +30,20 @@ func ask[T any](ctx context.Context, question func(context.Context) (T, error)) 
 	until := time.Now().Add(askFor)
 	for {
 		answer, err = within(ctx, question)
-		if err == nil || time.Now().After(until) {
+		if err == nil || hopeless(err) || time.Now().After(until) {
 			return answer, err
 		}
 		if !pause(ctx, askPause) {
 			return answer, ctx.Err()
 		}
 	}
+}
+
+// hopeless is what asking again does not mend.
+func hopeless(err error) bool {
+	_, certificate := errors.AsType[*tls.CertificateVerificationError](err)
+	return certificate || errors.Is(err, kafka.SASLAuthenticationFailed) || errors.Is(err, kafka.TopicAuthorizationFailed) ||
+		errors.Is(err, kafka.GroupAuthorizationFailed) || errors.Is(err, kafka.UnknownTopicOrPartition)
 }
 
 func within[T any](ctx context.Context, question func(context.Context) (T, error)) (T, error) {
@@ -106,7 +114,7 @@ func (v *Verifier) committed(ctx context.Context, ids []int) (map[int]int64, err
 
 // logs reads the committed offsets **first**, and then where the logs begin and end: what the ledger is asked for later has
 // been written before it was committed.
-func (v *Verifier) logs(ctx context.Context) (map[int32]*log, error) {
+func (v *Verifier) logs(ctx context.Context, since time.Time) (map[int32]*log, error) {
 	ids, err := v.partitions(ctx)
 	if err != nil {
 		return nil, err
@@ -123,16 +131,16 @@ func (v *Verifier) logs(ctx context.Context) (map[int32]*log, error) {
 		}
 		logs[int32(id)] = &log{committed: offset}
 	}
-	if err := v.bounds(ctx, ids, logs); err != nil {
+	if err := v.bounds(ctx, ids, logs, since); err != nil {
 		return nil, err
 	}
 	return logs, v.settle(ctx, ids, logs)
 }
 
-func (v *Verifier) bounds(ctx context.Context, ids []int, logs map[int32]*log) error {
+func (v *Verifier) bounds(ctx context.Context, ids []int, logs map[int32]*log, since time.Time) error {
 	questions := []func(int) kafka.OffsetRequest{kafka.FirstOffsetOf, kafka.LastOffsetOf}
-	if !v.cfg.Since.IsZero() {
-		questions = append(questions, func(id int) kafka.OffsetRequest { return kafka.TimeOffsetOf(id, v.cfg.Since) })
+	if !since.IsZero() {
+		questions = append(questions, func(id int) kafka.OffsetRequest { return kafka.TimeOffsetOf(id, since) })
 	}
 	for i, question := range questions {
 		answers, err := v.listOffsets(ctx, ids, question)

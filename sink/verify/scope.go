@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/leadhouse/leadhouse/schema"
 )
@@ -13,12 +14,13 @@ import (
 type part struct {
 	epoch     uint32
 	partition int32
-	log       *log  // what Kafka says; nil for an epoch that is over
-	all       run   // of offsets to account for
-	open      runs  // lost
-	accepted  runs  // lost, and somebody has taken note
-	letters   bool  // it has dead letters
-	sheet     Sheet // so far
+	log       *log   // what Kafka says; nil for an epoch that is over
+	all       run    // of offsets to account for
+	open      runs   // lost
+	accepted  runs   // lost, and somebody has taken note
+	letters   bool   // it has dead letters
+	events    uint64 // that were delivered first here
+	sheet     Sheet  // so far
 }
 
 // lost are both kinds.
@@ -55,12 +57,12 @@ type extent struct {
 }
 
 // readScope takes the snapshot. The gaps come after the committed offsets: sink records one before it commits past it.
-func (v *Verifier) readScope(ctx context.Context) (*scope, error) {
+func (v *Verifier) readScope(ctx context.Context, since time.Time) (*scope, error) {
 	starts, err := schema.EpochStarts(ctx, v.cfg.ClickHouse, v.cfg.Database)
 	if err != nil {
 		return nil, err
 	}
-	logs, err := v.logs(ctx)
+	logs, err := v.logs(ctx, since)
 	if err != nil {
 		return nil, err
 	}
@@ -71,19 +73,19 @@ func (v *Verifier) readScope(ctx context.Context) (*scope, error) {
 	if s.gaps, err = schema.Gaps(ctx, v.cfg.ClickHouse, v.cfg.Database); err != nil {
 		return nil, err
 	}
-	extents, err := v.extents(ctx)
+	extents, err := v.extents(ctx, since)
 	if err != nil {
 		return nil, err
 	}
-	s.fill(logs, starts, extents, !v.cfg.Since.IsZero())
+	s.fill(logs, starts, extents, !since.IsZero())
 	return s, nil
 }
 
 // extents reads where the ledger begins and ends, of what was received since.
-func (v *Verifier) extents(ctx context.Context) (found []extent, err error) {
+func (v *Verifier) extents(ctx context.Context, since time.Time) (found []extent, err error) {
 	err = v.cfg.ClickHouse.Select(ctx, &found, v.sql(`SELECT topic_epoch, kafka_partition, min(kafka_offset) AS low, max(kafka_offset) AS high,
   countIf(outcome = 'dead_lettered') > 0 OR (SELECT count() > 0 FROM {db}.dead_letters) AS letters
-FROM {db}.deliveries WHERE received_at >= {since} GROUP BY topic_epoch, kafka_partition`))
+FROM {db}.deliveries WHERE received_at >= `+millis(since)+` GROUP BY topic_epoch, kafka_partition`))
 	if err != nil {
 		return nil, fmt.Errorf("read where the ledger begins and ends: %w", err)
 	}

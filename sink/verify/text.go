@@ -84,6 +84,8 @@ func (f *Finding) line(b *strings.Builder) {
 	if f.Fails {
 		switch {
 		case f.Kind == OpenGap || f.Kind == CommittedPastEnd:
+		case f.Kind == Differs:
+			fmt.Fprint(b, ": was the topic recreated? leadhouse sink --accept-new-topic goes on with what it has now")
 		case f.InKafka:
 			fmt.Fprint(b, ", still in Kafka: set the group's offset back to it")
 		default:

@@ -43,17 +43,14 @@ func (v *Verifier) Run(ctx context.Context) (*Report, error) {
 	if err := v.readTables(ctx); err != nil {
 		return nil, err
 	}
-	s, err := v.readScope(ctx)
+	if len(v.cfg.Acknowledge) > 0 {
+		if err := v.acknowledge(ctx); err != nil {
+			return nil, err
+		}
+	}
+	s, err := v.readScope(ctx, v.cfg.Since)
 	if err != nil {
 		return nil, err
-	}
-	if len(v.cfg.Acknowledge) > 0 {
-		if err := v.acknowledge(ctx, s); err != nil {
-			return nil, err
-		}
-		if s, err = v.readScope(ctx); err != nil {
-			return nil, err
-		}
 	}
 	r, err := v.verify(ctx, s)
 	if err != nil {
@@ -79,28 +76,33 @@ func (v *Verifier) readTables(ctx context.Context) error {
 
 // sql fills in names.
 func (v *Verifier) sql(text string) string {
-	since := int64(0)
-	if !v.cfg.Since.IsZero() {
-		since = max(v.cfg.Since.UnixMilli(), 0)
-	}
 	return strings.NewReplacer(
 		"{db}", "`"+v.cfg.Database+"`", // which needs no quoting, but may be a word of SQL
 		"{name}", v.cfg.Database,
 		"{names}", "'"+strings.Join(v.tables, "', '")+"'",
-		"{since}", fmt.Sprintf("fromUnixTimestamp64Milli(%d, 'UTC')", since),
+		"{since}", millis(v.cfg.Since),
 	).Replace(text)
+}
+
+// millis is a time in SQL, the epoch for none.
+func millis(t time.Time) string {
+	since := int64(0)
+	if !t.IsZero() {
+		since = max(t.UnixMilli(), 0)
+	}
+	return fmt.Sprintf("fromUnixTimestamp64Milli(%d, 'UTC')", since)
 }
 
 func (v *Verifier) verify(ctx context.Context, s *scope) (*findings, error) {
 	r := &findings{rowless: map[key][]int64{}, unknown: map[key][]int64{}}
-	if err := v.count(ctx, s); err != nil {
-		return nil, err
-	}
-	if err := v.walk(ctx, r, s); err != nil {
-		return nil, err
-	}
-	if err := v.events(ctx, r, s); err != nil {
-		return nil, err
+	for _, look := range []func() error{
+		func() error { return v.walk(ctx, r, s) },
+		func() error { return v.events(ctx, r, s) },
+		func() error { return v.count(ctx, s) },
+	} {
+		if err := look(); err != nil {
+			return nil, err
+		}
 	}
 	for _, p := range s.parts {
 		r.rows(p)
