@@ -55,11 +55,20 @@ func TestTerminal(t *testing.T) {
 // onTerminal gives run one end of a pseudo-terminal, to write to and to close, and returns what came out of the other.
 func onTerminal(t *testing.T, run func(*os.File)) string {
 	t.Helper()
+	controller, terminal := openTerminal(t)
+	run(terminal)
+	out, _ := io.ReadAll(controller) // ends with EIO when the last writer has closed the terminal
+	return string(out)
+}
+
+// openTerminal is both ends of a pseudo-terminal.
+func openTerminal(t *testing.T) (controller, terminal *os.File) {
+	t.Helper()
 	controller, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer controller.Close()
+	t.Cleanup(func() { controller.Close() })
 	if err := unix.IoctlSetPointerInt(int(controller.Fd()), unix.TIOCSPTLCK, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -67,11 +76,13 @@ func onTerminal(t *testing.T, run func(*os.File)) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	terminal, err := os.OpenFile("/dev/pts/"+strconv.Itoa(number), os.O_RDWR|unix.O_NOCTTY, 0)
+	terminal, err = os.OpenFile("/dev/pts/"+strconv.Itoa(number), os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	run(terminal)
-	out, _ := io.ReadAll(controller) // ends with EIO when the last writer has closed the terminal
-	return string(out)
+	size := &unix.Winsize{Row: 24, Col: 200}
+	if err := unix.IoctlSetWinsize(int(controller.Fd()), unix.TIOCSWINSZ, size); err != nil {
+		t.Fatal(err)
+	}
+	return controller, terminal
 }
