@@ -32,5 +32,8 @@
 //	superseded_dead_letter  open, but the ledger says inserted: replayed by halves           told, no more
 //	unknown_event_row       an event row from below the committed offset without an entry    told, no more
 //
+// Of offsets that Kafka no longer covers nobody can tell whether there was a record: without an entry they are missing, and
+// can be acknowledged. ingest leaves no such offsets; a producer of somebody's that uses transactions does.
+//
 // An event that a TTL has removed is missing to verify: where the tables have one, look no further back (Since).
 package verify
