@@ -26,7 +26,10 @@
 //	                                                  written, and the redelivery then collapses on its event ID
 //	the acknowledgement is lost after the write       sent again: the record is there twice, and collapses on its event ID
 //	a batch is too large for the topic                split until it fits: one record never fails its neighbours
+//	the topic's limit is lowered under it             503 for what no longer fits; the rest of the batch goes in
+//	Kafka's disk is full                              as Kafka away
 //	our clock is wrong by more than Kafka allows      the batch is sent again without record times
+//	our clock is set back                             nothing here is decided by it: time-outs are monotonic
 //	in-flight requests or bytes are at their bound    503 with Retry-After, the body unread
 //	the body is slow, too large, cut                  408, 413, 400: never 401, never stored in part
 //	a signature is absent, doubled, malformed, wrong  401, the same bytes for every reason; which it was is a metric

@@ -30,7 +30,8 @@ type producer struct {
 	layout atomic.Pointer[layout]
 	spread atomic.Uint64 // counts records without a key
 
-	reconnected atomic.Int64 // when reconnect last did something, in Unix nanoseconds
+	began       time.Time    // when reconnected's clock stood at 0: a monotonic one, which nobody sets back
+	reconnected atomic.Int64 // when reconnect last did something, in nanoseconds since began; 0: never
 }
 
 // layout is the topic's partitions: partition i has queues[i].
@@ -124,8 +125,8 @@ func (p *producer) reconnect() {
 	if !ok {
 		return
 	}
-	now, last := time.Now().UnixNano(), p.reconnected.Load()
-	if now-last >= int64(reconnectPause) && p.reconnected.CompareAndSwap(last, now) {
+	now, last := int64(time.Since(p.began)), p.reconnected.Load()
+	if (last == 0 || now-last >= int64(reconnectPause)) && p.reconnected.CompareAndSwap(last, now) {
 		closer.CloseIdleConnections()
 	}
 }

@@ -45,7 +45,7 @@ func New(cfg Config) (*Server, error) {
 	deliveries := &deliveryPool{budget: s.admission}
 	s.producer = &producer{
 		client: client, topic: cfg.Topic.Name, ackTimeout: cfg.AckTimeout,
-		deliveries: deliveries, metrics: s.metrics, log: cfg.Logger,
+		deliveries: deliveries, metrics: s.metrics, log: cfg.Logger, began: time.Now(),
 	}
 	s.handler = &handler{
 		path: cfg.Path, maxBody: cfg.MaxBody, ackTimeout: cfg.AckTimeout,

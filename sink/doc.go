@@ -40,6 +40,7 @@
 // # What happens when
 //
 //	ClickHouse is away, or says later       the batch waits; both batches full: fetching stops; heartbeats go on; not ready
+//	its disk is full                        likewise
 //	its answer to an insert is lost         the same rows under the same token: ClickHouse writes nothing twice
 //	it refuses a block for its content      kept and sent again; tables that are not concerned go in; nothing is committed
 //	it refuses the account                  at the start: Run returns the error (Kafka's too); later: kept and sent again
@@ -47,6 +48,8 @@
 //	a column was added, dropped, changed    the schema is read again by the timer or the error; rows are typed anew
 //	a table is missing                      waited for; the log says to run `leadhouse backfill`
 //	Kafka is away                           fetchers dial on; the generation ends; joined again when it is back
+//	a record is larger than every limit     read and stored: a fetch brings one record batch at least, a batch takes one record
+//	clocks differ, or are set back          order is the offsets', and which row of an event stays its record times' and schema's
 //	a leader moves                          a new connection, the same offset; the group notices nothing
 //	a commit fails                          tried again until the generation ends; the next owner reads the batch again
 //	the group rebalances in mid-batch       what is on its way has HandoverTimeout; then it is abandoned

@@ -69,6 +69,7 @@ type sent struct {
 type delivery struct {
 	key, body string
 	headers   []kafka.Header
+	at        time.Time     // the record's; zero: now
 	id        string        // event ID; "" for a dead letter
 	table     string        // where its event belongs; "" for a dead letter
 	reason    schema.Reason // of a dead letter

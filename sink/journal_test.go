@@ -1,6 +1,7 @@
 package sink_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -76,7 +77,7 @@ func (w *world) produce(partition int, deliveries ...delivery) {
 func (w *world) tryProduce(ctx context.Context, partition int, deliveries ...delivery) error {
 	records := make([]kafka.Record, len(deliveries))
 	for i, d := range deliveries {
-		records[i] = kafka.Record{Time: time.Now(), Value: kafka.NewBytes([]byte(d.body)), Headers: d.headers}
+		records[i] = kafka.Record{Time: cmp.Or(d.at, time.Now()), Value: kafka.NewBytes([]byte(d.body)), Headers: d.headers}
 		if d.key != "" {
 			records[i].Key = kafka.NewBytes([]byte(d.key))
 		}
