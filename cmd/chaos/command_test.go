@@ -7,6 +7,8 @@ import (
 	"testing"
 )
 
+// Not parallel to each other: urfave/cli sets globals of its own.
+
 func chaos(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -15,7 +17,6 @@ func chaos(t *testing.T, args ...string) (code int, stdout, stderr string) {
 }
 
 func TestPlanIsPrintedAndNothingStarts(t *testing.T) {
-	t.Parallel()
 	code, out, errs := chaos(t, "--plan", "--seed", "3", "--for", "1m", "--rate", "100", "--kafka", "kfake")
 	if code != exitOK || !strings.HasPrefix(out, `make chaos ARGS="--seed 3 --deliveries 6000 --rate 100 --faults 90 --kafka kfake"`) || strings.Count(out, "\n") != 92 {
 		t.Errorf("exit %d, %s\n%s", code, errs, out)
@@ -23,7 +24,6 @@ func TestPlanIsPrintedAndNothingStarts(t *testing.T) {
 }
 
 func TestWrongFlags(t *testing.T) {
-	t.Parallel()
 	for _, args := range [][]string{
 		{"--for", "1s"},
 		{"--rate", "0"},
@@ -43,7 +43,6 @@ func TestWrongFlags(t *testing.T) {
 }
 
 func TestTheManualHasEveryFlag(t *testing.T) {
-	t.Parallel()
 	code, out, _ := chaos(t, "-h")
 	if code != exitOK || out != manual {
 		t.Errorf("exit %d", code)

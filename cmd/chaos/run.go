@@ -36,12 +36,17 @@ func run(ctx context.Context, cfg config, out io.Writer) (err error) {
 			}
 		}
 	}
-	if err != nil && ctx.Err() == nil && s.removeDir != nil {
-		s.removeDir = nil // what is in there says why
-		say("logs and data stay in %s", s.dir)
-	}
 	s.stop()
-	return err
+	if s.removeDir == nil {
+		return err
+	}
+	if err != nil && ctx.Err() == nil {
+		// What is in there says why. Under its own name it would go with the next start of anything (local.TempDir).
+		kept := filepath.Join(filepath.Dir(s.dir), fmt.Sprintf("leadhouse-chaos-%d-%d", cfg.seed, os.Getpid()))
+		err = errors.Join(err, os.Rename(s.dir, kept))
+		say("logs and data stay in %s", kept)
+	}
+	return errors.Join(err, s.removeDir())
 }
 
 // torture is the run between start and end: deliver and inject, drain, audit.
@@ -77,7 +82,7 @@ func (s *stack) deliver(ctx context.Context, sender *local.Sender, t *tally, r *
 	defer sent()
 	watcher.Go(func() { r.noReceipt, r.noCommit = s.watch(watching, sending, sender.Journal(), t) })
 	group, within := errgroup.WithContext(ctx)
-	group.Go(func() error { return s.inject(within, s.schedule(), t) })
+	group.Go(func() error { return s.inject(within, s.schedule(), sender.Journal(), t) })
 	group.Go(func() error {
 		defer sent()
 		return sender.Run(within, s.each())

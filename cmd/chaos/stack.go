@@ -55,7 +55,7 @@ type stack struct {
 	fallen     collected     // processes that ended by themselves
 
 	catalog   atomic.Value // file of the one that backfill has now; ""
-	removeDir func() error
+	removeDir func() error // nil where --work-dir is the user's
 }
 
 // collected are errors from many goroutines.
@@ -355,10 +355,5 @@ func (s *stack) stop() {
 	if s.clickhouse != nil {
 		s.clickhouse.Kill()
 		s.clickhouse.Stop()
-	}
-	if s.removeDir != nil {
-		if err := s.removeDir(); err != nil {
-			s.say("%v", err)
-		}
 	}
 }

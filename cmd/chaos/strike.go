@@ -48,9 +48,14 @@ func (t *tally) total() (n int) {
 	return n
 }
 
+// receiptWithin is how long Kafka's next fault waits for one: no longer than that, because all deliveries may be sent.
+const receiptWithin = 10 * time.Second
+
 // inject carries out the schedule: each target's faults one after the other, those of different targets at the same time.
 // It returns when all are over and everything runs again. An error is of the harness: something did not come back.
-func (s *stack) inject(ctx context.Context, faults []fault, t *tally) error {
+//
+// Kafka takes seconds to start. So that a run is no single outage, its next fault waits until a receipt has come.
+func (s *stack) inject(ctx context.Context, faults []fault, j *local.Journal, t *tally) error {
 	queues := map[string][]fault{}
 	for _, f := range faults {
 		queues[f.target] = append(queues[f.target], f)
@@ -70,6 +75,10 @@ func (s *stack) inject(ctx context.Context, faults []fault, t *tally) error {
 					return fmt.Errorf("%s: %w", f, err)
 				}
 				t.add(f, began, struck)
+				if target == kafkaServer {
+					after := j.Accepted()
+					_ = await(ctx, "a receipt", receiptWithin, func(context.Context) (bool, error) { return j.Accepted() > after, nil })
+				}
 			}
 			return nil
 		})
@@ -233,8 +242,12 @@ func (s *stack) dropAndRestore(ctx context.Context) error {
 		w := s.workers[name]
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.stop()
 	}
+	var ends sync.WaitGroup
+	for _, name := range sinks {
+		ends.Go(s.workers[name].stop)
+	}
+	ends.Wait()
 	if err := s.untilUp(ctx, "set the group to the beginning", s.rewind); err != nil {
 		return err
 	}
