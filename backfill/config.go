@@ -50,6 +50,10 @@ type Config struct {
 	// PlanOnly prints the plan and changes nothing.
 	PlanOnly bool
 
+	// DeadLettersTTL is how long after their receipt ClickHouse deletes dead letters, open ones too: a day at least. Defaults
+	// to leaving the table as it is, which deletes none unless a run before was told to.
+	DeadLettersTTL time.Duration
+
 	// Version is leadhouse's, for schema_changes. Defaults to "unknown".
 	Version string
 
@@ -135,9 +139,13 @@ func (c Config) validate() error {
 	} {
 		wrong(d.value < 0, "%s: %v is negative", d.field, d.value)
 	}
+	wrong(c.DeadLettersTTL != 0 && c.DeadLettersTTL < leastTTL, "DeadLettersTTL: %v is less than a day, in which nobody may have looked at them", c.DeadLettersTTL)
 	wrong(c.RetryMin > c.RetryMax, "RetryMin: %v is more than RetryMax %v", c.RetryMin, c.RetryMax)
 	return errors.Join(errs...)
 }
+
+// leastTTL: less is a mistake in the unit.
+const leastTTL = 24 * time.Hour
 
 // validateAPI is about where the catalog comes from.
 func (c Config) validateAPI() error {

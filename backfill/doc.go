@@ -14,7 +14,8 @@
 //     stand in their table.
 //   - **Idempotent and resumable.** Every step may run twice and may be cut anywhere; the next run finishes it. A fill
 //     that was killed repeats at most one chunk.
-//   - **No row is lost.** A row whose payload cannot be read stays, with the columns it has.
+//   - **No row is lost.** A row whose payload cannot be read stays, with the columns it has. Dead letters expire only where
+//     Config.DeadLettersTTL asks ClickHouse for it.
 //   - **The API key goes to Config.APIURL alone**: to no redirect, over no plain connection but a loopback one, and into
 //     no log or error.
 //

@@ -39,6 +39,11 @@ func (b *Backfill) Run(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	if b.cfg.DeadLettersTTL > 0 {
+		if err := plan.ExpireDeadLetters(ctx, b.cfg.ClickHouse, b.cfg.DeadLettersTTL); err != nil {
+			return Result{}, err
+		}
+	}
 	w, work, err := b.load(ctx)
 	if err != nil {
 		return Result{}, err

@@ -65,6 +65,10 @@ func (j *backfillJob) settings() settings {
 			usage: "Take the catalog from a file with a saved response, or the one in this binary, instead of the API.",
 		},
 		{
+			name: "dead-letters-ttl", group: "Backfill", field: "DeadLettersTTL", value: never(duration(&c.DeadLettersTTL)),
+			usage: "Have ClickHouse delete dead letters so long after their receipt, open ones too; their entries in the ledger stay. Without it the table is left as it is, and deletes none. Once set it stays: ALTER TABLE dead_letters REMOVE TTL ends it. verify misses what was deleted, so let it look no further back (--since).",
+		},
+		{
 			name: "chunk-rows", group: "Backfill", field: "ChunkRows", value: number(&c.ChunkRows),
 			usage: "Rows that end a chunk of a fill. A fill that is killed repeats one chunk.",
 		},
@@ -96,6 +100,18 @@ func (j *backfillJob) settings() settings {
 		name: "leadron-pull-timeout", group: "Leadron", field: "PullTimeout", value: duration(&c.PullTimeout),
 		usage: "How long getting the catalog may take, waits for Leadron's rate limit (15 minutes) included.",
 	})
+}
+
+// never is a duration whose zero means that something does not happen.
+func never(v value) value {
+	show := v.show
+	v.show = func() string {
+		if !v.isSet() {
+			return ""
+		}
+		return show()
+	}
+	return v
 }
 
 // leadronSettings are how to reach Leadron's API.
