@@ -11,8 +11,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/leadhouse/leadhouse/deploy/local"
@@ -26,6 +28,7 @@ var update = flag.Bool("update", false, "write what the scripts see into testdat
 //	exits CODE PROGRAM ARGS…        run, and want this exit code
 //	kafka [sasl] [tls]              a broker of its own: its address in $KAFKA. Its user is leadhouse, its password open-sesame
 //	topic NAME [SETTING=VALUE…]     a topic in it
+//	commit TOPIC OFFSET             what sink's group has committed on the first partition
 //	clickhouse                      the real ClickHouse: its address in $CLICKHOUSE, a database of its own in $DATABASE
 //	clickhouse alone                one that no other test uses: the embedded one ends when a login fails
 //	sql QUERY                       ask it, as in $DATABASE
@@ -42,6 +45,7 @@ func TestScripts(t *testing.T) {
 			"exits":      exits,
 			"kafka":      s.kafka,
 			"topic":      s.topic,
+			"commit":     s.commit,
 			"clickhouse": s.clickhouse,
 			"sql":        s.sql,
 			"leadron":    s.leadron,
@@ -107,6 +111,19 @@ func (s *scripts) topic(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("no kafka yet")
 	}
 	ts.Check(k.(*local.Kfake).CreateTopic(args[0], 2, configs))
+}
+
+func (s *scripts) commit(ts *testscript.TestScript, _ bool, args []string) {
+	offset, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	transport := &kafka.Transport{}
+	defer transport.CloseIdleConnections()
+	client := &kafka.Client{Addr: kafka.TCP(ts.Getenv("KAFKA")), Timeout: 10 * time.Second, Transport: transport}
+	answer, err := client.OffsetCommit(context.Background(), &kafka.OffsetCommitRequest{
+		GroupID: "leadhouse-sink", GenerationID: -1, Topics: map[string][]kafka.OffsetCommit{args[0]: {{Offset: offset}}},
+	})
+	ts.Check(err)
+	ts.Check(answer.Topics[args[0]][0].Error)
 }
 
 func (s *scripts) clickhouse(ts *testscript.TestScript, _ bool, args []string) {
