@@ -51,7 +51,7 @@ func (v *Verifier) lostIn(ctx context.Context, s *scope, a Range) (runs, error) 
 	}
 	of := run{a.First, a.Last + 1}
 	if p.log != nil && of.next > p.log.start {
-		return nil, fmt.Errorf("Kafka has offsets from %d on: what is missing there is not lost; set the group's offset back to it, and sink reads it again", p.log.start)
+		return nil, fmt.Errorf("the log begins at %d: what is missing from there on is not lost; set the group's offset back to it, and sink reads it again", p.log.start)
 	}
 	lost := runs{of}.within(p.open)
 	missing, err := v.missingIn(ctx, p, of)
@@ -96,7 +96,7 @@ func (v *Verifier) bare(ctx context.Context, p *part, of run) (offsets []int64, 
 	}
 	err = v.cfg.ClickHouse.QueryRow(ctx, v.sql(fmt.Sprintf(`SELECT groupArray(kafka_offset) FROM {db}.deliveries FINAL WHERE %s
   AND (outcome = 'inserted' AND event_id_hash NOT IN (%s)
-    OR outcome = 'dead_lettered' AND kafka_offset NOT IN (SELECT kafka_offset FROM {db}.dead_letters WHERE %s))`,
+    OR outcome = 'dead_lettered' AND {kept} AND kafka_offset NOT IN (SELECT kafka_offset FROM {db}.dead_letters WHERE %s))`,
 		p.where(of), rows, p.where(of)))).Scan(&offsets)
 	if err != nil {
 		return nil, fmt.Errorf("look for what is lost in partition %d: %w", p.partition, err)

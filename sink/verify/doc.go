@@ -35,5 +35,6 @@
 // Of offsets that Kafka no longer covers nobody can tell whether there was a record: without an entry they are missing, and
 // can be acknowledged. ingest leaves no such offsets; a producer of somebody's that uses transactions does.
 //
-// An event that a TTL has removed is missing to verify: where the tables have one, look no further back (Since).
+// A dead letter older than the TTL that backfill has set is not asked for. An event that a TTL has removed is missing to verify:
+// where the event tables have one, look no further back (Since).
 package verify

@@ -217,7 +217,7 @@ func (v *Verifier) letters(ctx context.Context, r *findings, p *part, of run) er
 		before := lost
 		err := v.cfg.ClickHouse.QueryRow(ctx, v.sql(fmt.Sprintf(`SELECT groupArrayIf(kafka_offset, outcome = 'dead_lettered'), groupArrayIf(kafka_offset, outcome = 'inserted')
 FROM {db}.deliveries FINAL WHERE %s
-  AND (outcome = 'dead_lettered' AND kafka_offset NOT IN (SELECT kafka_offset FROM {db}.dead_letters WHERE %s)
+  AND (outcome = 'dead_lettered' AND {kept} AND kafka_offset NOT IN (SELECT kafka_offset FROM {db}.dead_letters WHERE %s)
     OR outcome = 'inserted' AND kafka_offset IN (SELECT kafka_offset FROM {db}.dead_letters FINAL WHERE %s AND status = 'open'))`,
 			p.where(of), p.where(of), p.where(of)))).Scan(&lost, &superseded)
 		if err != nil {

@@ -74,12 +74,6 @@ func (rs runs) offsets() (n int64) {
 	return n
 }
 
-// has tells whether an offset is in one of them.
-func (rs runs) has(offset int64) bool {
-	i, _ := slices.BinarySearchFunc(rs, offset, func(r run, offset int64) int { return cmp.Compare(r.next, offset+1) })
-	return i < len(rs) && rs[i].first <= offset
-}
-
 // together makes runs of single offsets, which it sorts.
 func together(offsets []int64) (rs runs) {
 	slices.Sort(offsets)

@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ type Verifier struct {
 	cfg    Config
 	client *kafka.Client
 	tables []string // the event tables, other_events first
+	kept   string   // in SQL: an entry whose dead letter no TTL may have removed
 	names  int      // how many events may still be named
 }
 
@@ -71,8 +73,20 @@ func (v *Verifier) readTables(ctx context.Context) error {
 			v.tables = append(v.tables, t.Name)
 		}
 	}
+	var engine string
+	err = v.cfg.ClickHouse.QueryRow(ctx, "SELECT engine_full FROM system.tables WHERE database = ? AND name = 'dead_letters'", v.cfg.Database).Scan(&engine)
+	if err != nil {
+		return fmt.Errorf("read how long dead letters are kept: %w", err)
+	}
+	v.kept = "true"
+	if ttl := lettersTTL.FindStringSubmatch(engine); ttl != nil {
+		v.kept = fmt.Sprintf("(%s) > now()", ttl[1])
+	}
 	return nil
 }
+
+// lettersTTL is the TTL of dead_letters, if it counts from the receipt, as backfill sets it: the ledger has that time too.
+var lettersTTL = regexp.MustCompile(`\bTTL ([^,]*\breceived_at\b[^,]*?)(?: DELETE)?(?: SETTINGS .*)?$`)
 
 // sql fills in names.
 func (v *Verifier) sql(text string) string {
@@ -81,6 +95,7 @@ func (v *Verifier) sql(text string) string {
 		"{name}", v.cfg.Database,
 		"{names}", "'"+strings.Join(v.tables, "', '")+"'",
 		"{since}", millis(v.cfg.Since),
+		"{kept}", v.kept,
 	).Replace(text)
 }
 
