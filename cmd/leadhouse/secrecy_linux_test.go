@@ -5,8 +5,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/sasl/scram"
@@ -20,7 +22,7 @@ import (
 // the secrets in the process list, in the logs at their loudest, and in what the listeners say.
 func TestSecrecy(t *testing.T) {
 	t.Parallel()
-	const password, apiKey = "open-sesame-4Tq8", "ldr_sandbox_sk_a1b2c3d4e5f6g7h8i9j0"
+	const apiKey = "ldr_sandbox_sk_a1b2c3d4e5f6g7h8i9j0"
 	leadron, err := local.StartLeadron(local.LeadronConfig{Catalog: schema.BuiltinCatalog(), APIKeys: []string{apiKey}})
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +72,10 @@ func TestSecrecy(t *testing.T) {
 
 	_, ingestMetrics := get(t, "http://"+p.ingestAdmin+"/metrics")
 	_, sinkMetrics := get(t, "http://"+p.sinkAdmin+"/metrics")
+	_, ingestReady := get(t, "http://"+p.ingestAdmin+"/readyz")
+	_, sinkReady := get(t, "http://"+p.sinkAdmin+"/readyz")
 	said := map[string]string{
+		"ingest's readiness": ingestReady, "sink's readiness": sinkReady,
 		"ingest's arguments": arguments(t, ingest), "sink's arguments": arguments(t, sink),
 		"ingest's log": logOf(t, ingest), "sink's log": logOf(t, sink), "backfill's log": logOf(t, backfill), "check's output": logOf(t, check),
 		"ingest's metrics": ingestMetrics, "sink's metrics": sinkMetrics,
@@ -88,6 +93,11 @@ func TestSecrecy(t *testing.T) {
 			}
 		}
 	}
+	for _, admin := range []string{p.ingestAdmin, p.sinkAdmin} { // what net/http/pprof would add shows the command line and memory
+		if status, _ := get(t, "http://"+admin+"/debug/pprof/cmdline"); status != http.StatusNotFound {
+			t.Errorf("%s/debug/pprof/cmdline: got %d, want 404", admin, status)
+		}
+	}
 	if want := "every user of this machine can read the file"; !strings.Contains(said["sink's log"], want) {
 		t.Errorf("sink's log does not warn that %s", want)
 	}
@@ -99,6 +109,86 @@ func TestSecrecy(t *testing.T) {
 	for _, metric := range []string{"leadhouse_build_info{", "go_goroutines", "process_resident_memory_bytes", "leadhouse_ingest_"} {
 		if !strings.Contains(ingestMetrics, metric) {
 			t.Errorf("ingest's metrics lack %s", metric)
+		}
+	}
+}
+
+// TestSecrecyOfErrors gives every command secrets that are wrong in every way, and looks for them in what it says.
+func TestSecrecyOfErrors(t *testing.T) {
+	t.Parallel()
+	const hidden = "dOnT-sHoW-tHiS-9x8y7z"
+	leadron, err := local.StartLeadron(local.LeadronConfig{Catalog: schema.BuiltinCatalog(), APIKeys: []string{"another"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(leadron.Stop)
+	k, err := local.StartKfake(local.KfakeConfig{Options: []kfake.Opt{kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "leadhouse", "another")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.Stop)
+	config := filepath.Join(t.TempDir(), "leadhouse.yaml")
+	if err := os.WriteFile(config, []byte("kafka-password: "+hidden+"\nsink:\n  clickhouse-password: "+hidden+"\nwebhook-secrets: main="+hidden+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	brokers := []string{"LEADHOUSE_KAFKA_BROKERS=" + k.Brokers()[0], "LEADHOUSE_CLICKHOUSE_ADDR=127.0.0.1:1", "LEADHOUSE_WEBHOOK_SECRETS=main=" + secret}
+	login := append(slices.Clone(brokers), "LEADHOUSE_KAFKA_SASL=scram-sha-512", "LEADHOUSE_KAFKA_USERNAME=leadhouse", "LEADHOUSE_KAFKA_PASSWORD="+hidden)
+	api := []string{"LEADHOUSE_LEADRON_API_URL=" + leadron.URL(), "LEADHOUSE_LEADRON_API_KEY=" + hidden, "LEADHOUSE_CLICKHOUSE_ADDR=127.0.0.1:1"}
+	for name, c := range map[string]struct {
+		env  []string
+		args []string
+	}{
+		"a login that Kafka refuses, ingest":       {login, []string{"ingest", "--listen", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"}},
+		"a login that Kafka refuses, sink":         {login, []string{"sink", "--admin-addr", "127.0.0.1:0"}},
+		"a login that Kafka refuses, check":        {append(login, "LEADHOUSE_CLICKHOUSE_PASSWORD="+hidden), []string{"check"}},
+		"a key that the API refuses":               {api, []string{"backfill", "--plan"}},
+		"a password for a ClickHouse that is away": {[]string{"LEADHOUSE_CLICKHOUSE_ADDR=127.0.0.1:1", "LEADHOUSE_CLICKHOUSE_PASSWORD=" + hidden}, []string{"backfill", "--catalog", "builtin", "--plan"}},
+		"a short secret beside it":                 {append(brokers, "LEADHOUSE_WEBHOOK_SECRETS=main="+hidden+",next=short"), []string{"ingest"}},
+		"a secret without an ID":                   {append(brokers, "LEADHOUSE_WEBHOOK_SECRETS="+hidden), []string{"ingest"}},
+		"a secret as a path":                       {append(brokers, "LEADHOUSE_WEBHOOK_SECRETS=", "LEADHOUSE_WEBHOOK_SECRET_FILE="+hidden), []string{"ingest"}},
+		"a secret in the file, ingest":             {brokers, []string{"ingest", "--config", config}},
+		"a secret in the file, sink":               {brokers, []string{"sink", "--config", config}},
+		"a secret as a flag":                       {brokers, []string{"sink", "--kafka-password", hidden}},
+		"a secret as a flag, with =":               {brokers, []string{"sink", "--kafka-password=" + hidden}},
+		"a secret as a word":                       {brokers, []string{"sink", hidden}},
+		"a secret in the brokers":                  {append(brokers, "LEADHOUSE_KAFKA_BROKERS=leadhouse:"+hidden+"@kafka:9092"), []string{"sink"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			program, err := local.StartProgram(local.ProgramConfig{
+				Path: binary(t), Args: c.args, Env: append(append(os.Environ(), "LEADHOUSE_LOG_LEVEL=debug", "LEADHOUSE_LOG_FORMAT=json"), c.env...),
+				LogFile: filepath.Join(t.TempDir(), "log"),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer program.Kill()
+			awaitTold(t, program)
+			if out := logOf(t, program); strings.Contains(out, hidden) {
+				t.Errorf("the secret is in it:\n%s", out)
+			}
+		})
+	}
+}
+
+// awaitTold waits until a program has ended with an error, or says that it tries again.
+func awaitTold(t *testing.T, program *local.Program) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(patience); ; {
+		select {
+		case <-program.Gone():
+			if program.ExitCode() == 0 || logOf(t, program) == "" {
+				t.Fatalf("it ended with code %d, want a failure that is told:\n%s", program.ExitCode(), logOf(t, program))
+			}
+			return
+		case <-deadline:
+			t.Fatalf("it goes on:\n%s", logOf(t, program))
+		case <-tick.C:
+			if strings.Contains(logOf(t, program), "trying again") {
+				return
+			}
 		}
 	}
 }
