@@ -3,15 +3,11 @@ package ingest_test
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -280,147 +276,6 @@ func (h *harness) metric(series string) float64 {
 	return 0
 }
 
-func sign(body string) string { return signWith(secret, body) }
-
-func signWith(secret, body string) string {
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write([]byte(body))
-	return hex.EncodeToString(mac.Sum(nil))
-}
-
-// answer is what a sender sees.
-type answer struct {
-	status int
-	body   string
-	header http.Header
-}
-
-// send posts a body with the given headers ("Name: value"), and keeps what was promised. A broken connection is status 0.
-func (h *harness) send(body string, headers ...string) answer {
-	h.t.Helper()
-	request, err := http.NewRequest(http.MethodPost, h.url, strings.NewReader(body))
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	for _, line := range headers {
-		name, value, _ := strings.Cut(line, ": ")
-		request.Header.Add(name, value)
-	}
-	return h.do(request, body)
-}
-
-func (h *harness) do(request *http.Request, body string) answer {
-	h.t.Helper()
-	if got := strings.TrimPrefix(request.Header.Get("X-Leadron-Signature"), "sha256="); got == sign(body) {
-		h.mu.Lock()
-		h.verified[body] = true
-		h.mu.Unlock()
-	}
-	response, err := h.client.Do(request)
-	if err != nil {
-		return answer{}
-	}
-	defer response.Body.Close()
-	got, err := io.ReadAll(response.Body)
-	if err != nil {
-		return answer{}
-	}
-	if response.StatusCode/100 == 2 {
-		h.mu.Lock()
-		h.accepted = append(h.accepted, body)
-		h.mu.Unlock()
-	}
-	return answer{response.StatusCode, string(got), response.Header}
-}
-
-// deliver posts a signed body.
-func (h *harness) deliver(body string, headers ...string) answer {
-	h.t.Helper()
-	return h.send(body, append([]string{"X-Leadron-Signature: " + sign(body)}, headers...)...)
-}
-
-// record is a Kafka record as it was read.
-type record struct {
-	partition  int
-	offset     int64
-	key, value string
-	keyless    bool
-	time       time.Time
-	headers    map[string]string
-}
-
-// records reads the whole topic.
-func (h *harness) records() []record {
-	h.t.Helper()
-	return readTopic(h.t, h.kafka.Brokers(), h.kept)
-}
-
-func readTopic(t testing.TB, brokers []string, transport *kafka.Transport) (all []record) {
-	t.Helper()
-	client := &kafka.Client{Addr: kafka.TCP(brokers...), Timeout: patience, Transport: transport}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	var m *kafka.MetadataResponse
-	until(t, "found the topic", func() (ok bool) { // MetadataTTL is also how long kafka-go waits for the metadata
-		var err error
-		m, err = client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{topic}})
-		return err == nil
-	})
-	for _, p := range m.Topics[0].Partitions {
-		ends, err := client.ListOffsets(ctx, &kafka.ListOffsetsRequest{
-			Topics: map[string][]kafka.OffsetRequest{topic: {kafka.LastOffsetOf(p.ID)}},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for next, end := int64(0), ends.Topics[topic][0].LastOffset; next < end; {
-			got := fetch(t, client, p.ID, next)
-			all = append(all, got...)
-			next = got[len(got)-1].offset + 1
-		}
-	}
-	return all
-}
-
-func fetch(t testing.TB, client *kafka.Client, partition int, offset int64) (got []record) {
-	t.Helper()
-	response, err := client.Fetch(context.Background(), &kafka.FetchRequest{
-		Topic: topic, Partition: partition, Offset: offset, MinBytes: 1, MaxBytes: 8 << 20, MaxWait: time.Second,
-	})
-	if err == nil {
-		err = response.Error
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		r, err := response.Records.ReadRecord()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if r.Offset < offset {
-			continue // a batch comes whole
-		}
-		key, _ := kafka.ReadAll(r.Key)
-		value, _ := kafka.ReadAll(r.Value)
-		rec := record{partition, r.Offset, string(key), string(value), r.Key == nil, r.Time, map[string]string{}}
-		for _, h := range r.Headers {
-			if _, twice := rec.headers[h.Key]; twice {
-				t.Errorf("record header %s stands there twice", h.Key)
-			}
-			rec.headers[h.Key] = string(h.Value)
-		}
-		got = append(got, rec)
-	}
-	if len(got) == 0 {
-		t.Fatalf("partition %d: nothing at offset %d", partition, offset)
-	}
-	return got
-}
-
 // check asserts the promises: what got a 2xx is in Kafka, byte for byte; what is in Kafka was verified; and nothing is held
 // any more. It returns the records.
 func (h *harness) check() []record {
@@ -448,25 +303,4 @@ func (h *harness) check() []record {
 		return requests == 0 && bytes == 0
 	})
 	return records
-}
-
-// event is a body with an ID and a lead.
-func event(id, lead string) string {
-	return fmt.Sprintf(`{"id":%q,"type":"lead.created","createdAt":"2026-05-27T23:34:12.000Z","data":{"leadId":%q}}`, id, lead)
-}
-
-// wantStatus compares.
-func wantStatus(t testing.TB, got answer, want int) {
-	t.Helper()
-	if got.status != want {
-		t.Errorf("status: got %d (%q), want %d", got.status, got.body, want)
-	}
-}
-
-func values(records []record) (v []string) {
-	for _, r := range records {
-		v = append(v, r.value)
-	}
-	slices.Sort(v)
-	return v
 }

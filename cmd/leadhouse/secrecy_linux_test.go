@@ -138,7 +138,7 @@ func TestSecrecyOfErrors(t *testing.T) {
 		env  []string
 		args []string
 	}{
-		"a login that Kafka refuses, ingest":       {login, []string{"ingest", "--listen", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"}},
+		"a login that Kafka refuses, ingest":       {login, []string{"ingest", "--listen", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--start-timeout", "1s"}},
 		"a login that Kafka refuses, sink":         {login, []string{"sink", "--admin-addr", "127.0.0.1:0"}},
 		"a login that Kafka refuses, check":        {append(login, "LEADHOUSE_CLICKHOUSE_PASSWORD="+hidden), []string{"check"}},
 		"a key that the API refuses":               {api, []string{"backfill", "--plan"}},
