@@ -131,20 +131,20 @@ func (s *stack) lastBackfill(ctx context.Context) error {
 	if err := s.backfillUntilDone(ctx); err != nil {
 		return err
 	}
-	_, _, err := s.runOnce(ctx, "plan", environment(), nil, append(s.backfillArgs(), "--plan")...)
+	_, err := s.runOnce(ctx, "plan", environment(), nil, append(s.backfillArgs(), "--plan")...)
 	return err
 }
 
 // verify runs leadhouse verify, where this leadhouse has it.
 func (s *stack) verify(ctx context.Context) (string, error) {
-	_, code, err := s.runOnce(ctx, "verify-help", environment(), []int{1, 64}, "verify", "-h")
+	code, err := s.runOnce(ctx, "verify-help", environment(), []int{1, 64}, "verify", "-h")
 	if err != nil {
 		return "", err
 	}
 	if code != 0 {
 		return "not there", nil
 	}
-	_, _, err = s.runOnce(ctx, "verify", environment(), nil,
+	_, err = s.runOnce(ctx, "verify", environment(), nil,
 		"verify", "--format", "json", "--kafka-brokers", s.links[toConsume].Addr(), "--kafka-topic", topic, "--kafka-group", groupID,
 		"--clickhouse-addr", s.links[toClickHouse].Addr(), "--clickhouse-database", database)
 	if err != nil {
