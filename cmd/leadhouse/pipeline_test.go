@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -37,6 +38,7 @@ type pipeline struct {
 	clickhouse *local.ClickHouse
 	database   string
 	dir        string
+	binary     string // the program; "": this test's own
 
 	env     []string // of its processes, beside the common variables
 	session []string // flags of the sink: short time-outs, for the ghosts of killed ones
@@ -95,7 +97,7 @@ func freeAddr(t *testing.T) string {
 func (p *pipeline) start(command string, flags ...string) *local.Program {
 	p.t.Helper()
 	program, err := local.StartProgram(local.ProgramConfig{
-		Path: binary(p.t),
+		Path: cmp.Or(p.binary, binary(p.t)),
 		Args: append([]string{command}, flags...),
 		Env: slices.Concat(os.Environ(), p.env, []string{
 			"LEADHOUSE_KAFKA_BROKERS=" + strings.Join(p.brokers, ","),
