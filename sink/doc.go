@@ -4,9 +4,13 @@
 //
 //   - **An offset is committed only when ClickHouse has acknowledged everything below it**: every event row, every dead
 //     letter, and last of all the ledger, deliveries. Offsets are committed as a contiguous prefix of each partition.
-//   - **No record is dropped.** One that is no event becomes a dead letter with its bytes, key, headers and reason. A block
-//     that ClickHouse refuses is kept and sent again, for as long as it takes. What Kafka itself has removed too early is
+//   - **No record is dropped.** One that is no event, or whose row ClickHouse refuses, becomes a dead letter with its bytes,
+//     key, headers and reason; what is refused for any other reason is kept and sent again, for as long as it takes. What
+//     Kafka itself has removed too early is
 //     recorded, to the offset, before the sink goes on behind it, and no sink is ready until somebody has acknowledged it.
+//   - **Only a row that was refused alone is blamed, and only while the others of its table go in.** Of a table's last 1,000
+//     rows a tenth may be refused (Config.RejectPercent): beyond that it is the table that is wrong, and nothing becomes a
+//     dead letter for its sake.
 //   - **A topic that was recreated is not read as the one before.** Before a partition is read, the ledger's last entry is
 //     compared with the record that lies there now; another record, or a log that has lost its end, stops the sink until
 //     somebody accepts the topic as a new epoch.
@@ -23,26 +27,41 @@
 //	     └─ group: one generation after another ─▶ pipeline
 //
 //	fetcher, one a partition ─┐                              ┌─ insert ─┐
-//	fetcher ──────────────────┼─▶ gather: decode, type ─▶ flush          ├─▶ deliveries ─▶ commit
-//	fetcher ──────────────────┘     ▲                      │ └─ insert ─┘
-//	                                └─────── free ◀────────┘
+//	fetcher ──────────────────┼─▶ gather: decode, type ─▶ insert         ├─▶ settle: deliveries, commit
+//	fetcher ──────────────────┘     ▲                        └─ insert ─┘       │
+//	                                └───────────────── free ◀───────────────────┘
 //
-// A batch holds records of all partitions; it ends by rows, bytes or age. One fills while the other is flushed. Where a
-// flush stands is a state, and what it does about an error depends on classify alone:
+// A batch holds records of all partitions; it ends by rows, bytes or age. There are two: one fills while the other is
+// inserted, or is inserted while the other is entered into deliveries and committed, in their order: a batch that is given
+// up takes the one behind it along. Where a batch stands is a state, and what is done about an error depends on classify
+// alone:
 //
-//	             rows are in        ledger is in        Kafka knows
-//	inserting ───────────▶ recording ────────▶ committing ────────▶ finished
-//	  ▲  │                   ▲  │                ▲  │
-//	  │  ├─ retryable, poison, fatal: wait ──────┘  │    the same rows, the same tokens
-//	  │  └─ schema: read it anew, type the rows that are not in again, wait
-//	  └──── generation over, or the shutdown's time up: abandoned, not committed, read again by the next owner
+//	            rows are in          refused ones        ledger is in        Kafka knows
+//	            or blamed            are buried
+//	inserting ───────────▶ burying ───────────▶ recording ────────▶ committing ────────▶ finished
+//	  ▲  │                  ▲  │                  ▲  │                 ▲  │
+//	  │  ├─ retryable, fatal: wait ───────────────┘  └─────────────────┘  │   the same rows, the same tokens
+//	  │  ├─ schema: read it anew, type the rows that are not in again, wait
+//	  │  ├─ poison, oversize: halve the block, and the halves; a row that is refused alone is blamed (bisect.go)
+//	  │  ├─ tripped: blame no more, wait, try one of the blamed rows (breaker.go)
+//	  └──┴─ generation over, or the shutdown's time up: abandoned, not committed, read again by the next owner
 //
 // # What happens when
 //
 //	ClickHouse is away, or says later       the batch waits; both batches full: fetching stops; heartbeats go on; not ready
 //	its disk is full                        likewise
 //	its answer to an insert is lost         the same rows under the same token: ClickHouse writes nothing twice
-//	it refuses a block for its content      kept and sent again; tables that are not concerned go in; nothing is committed
+//	it refuses a block for its content      halved until the rows to blame are alone: they become dead letters with its code
+//	                                        and message, the others go in; refused by the dozen: kept and sent again, not
+//	                                        ready, nothing is committed, the log says what to look at
+//	  and that of deliveries                kept and sent again: it has no row that could be left out
+//	  and the sink is killed meanwhile      all is read and judged again; what was in or a dead letter collapses
+//	  and takes the row the next time       the ledger says what happened last; what the first time left stays: a row in its
+//	    it is read, or the other way round  table, or a dead letter that is open and may be replayed or discarded
+//	  for a materialized view's sake        as for a row's; that the table itself has the row already, ClickHouse does not
+//	                                        rule out: then it is there and a dead letter
+//	too many parts (252)                    the batch waits
+//	too many partitions in a block (252)    halved, in order, until it goes in; nothing is blamed
 //	it refuses the account                  at the start: Run returns the error (Kafka's too); later: kept and sent again
 //	a certificate is not to be trusted      likewise, theirs and ours
 //	a column was added, dropped, changed    the schema is read again by the timer or the error; rows are typed anew
