@@ -307,3 +307,28 @@ func TestRefusalsOneByOneOpenTheBreakerToo(t *testing.T) {
 	w.start(cfg)
 	w.check()
 }
+
+// One row that makes too many partitions by itself, through a materialized view of a user's own, cannot be halved: it is to
+// blame, and its neighbours are not.
+func TestARowOfTooManyPartitionsIsBlamedAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, worldConfig{})
+	w.exec(`CREATE TABLE {db}.fanned (n UInt64) ENGINE = MergeTree ORDER BY n PARTITION BY n`)
+	w.exec(`CREATE MATERIALIZED VIEW {db}.fan TO {db}.fanned AS SELECT arrayJoin(range(if(email = 'secret@acme.com', 150, 1))) AS n FROM {db}.lead_events`)
+	w.produce(0, append(leads(0, 20), guilty(1))...)
+	w.start(w.config())
+	w.awaitCommitted()
+	w.checkLedger()
+	w.checkDeadLetters()
+	for _, r := range scan[struct {
+		Detail string `ch:"detail"`
+	}](w, `SELECT detail FROM {db}.dead_letters`) {
+		if !strings.Contains(r.Detail, "code 252: Too many partitions") {
+			t.Errorf("detail %q, want ClickHouse's code and message", r.Detail)
+		}
+	}
+	// The row may be in its table all the same: ClickHouse does not take it back for a view's sake.
+	if got := len(w.eventRows()); got != 20 && got != 21 {
+		t.Errorf("%d event rows, want 20, or 21 with the one that is blamed", got)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/column"
@@ -81,5 +82,14 @@ func TestClassify(t *testing.T) {
 		if got := sink.Describe(err); strings.Contains(got, "jane") {
 			t.Errorf("described as %q, with a row's content", got)
 		}
+	}
+}
+
+// A dead letter's detail has the code and the message, and is bounded: a constraint on payload makes ClickHouse quote it.
+func TestADeadLettersDetailIsBounded(t *testing.T) {
+	t.Parallel()
+	long := sink.Verbatim(fmt.Errorf("insert: %w", &clickhouse.Exception{Code: 469, Message: "Constraint is violated: " + strings.Repeat("é", 100_000)}))
+	if len(long) > 2100 || !strings.HasPrefix(long, "code 469: Constraint is violated: é") || !utf8.ValidString(long) {
+		t.Errorf("%d bytes: %.60q", len(long), long)
 	}
 }
