@@ -17,3 +17,6 @@ func Judge(err error) Verdict { return classify(err) }
 
 // Verbatim is a refusal as a dead letter's detail has it. It may quote values: it belongs into no log.
 func Verbatim(refusal error) string { return verbatim(refusal) }
+
+// Explain is an error for logs and terminals: what to do about it, where that is known, and no values of rows.
+func Explain(err error) string { return describe(err) }

@@ -190,7 +190,7 @@ func (j *lettersJob) discard(ctx context.Context) error {
 		return err
 	}
 	if s.Letters() == 0 {
-		fmt.Println("No open dead letters.") //nolint:forbidigo // the result
+		fmt.Println("No open dead letters.")
 		return nil
 	}
 	if !j.consent {

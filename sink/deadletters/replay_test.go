@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/leadhouse/leadhouse/deploy/local"
 	"github.com/leadhouse/leadhouse/schema"
 	"github.com/leadhouse/leadhouse/sink/deadletters"
@@ -295,6 +297,21 @@ func TestCutBetweenTwoWrites(t *testing.T) {
 				d.check(0, 3, 0)
 			})
 		}
+	}
+}
+
+// What ClickHouse quotes of a payload is said in a letter's detail, and in no error or log.
+func TestErrorsQuoteNoPayload(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.bury(rejected("personal", 1, "lead.created")...)
+	d.exec("ALTER TABLE db.dead_letters ADD CONSTRAINT cut CHECK status = 'open' OR payload = ''")
+	var log strings.Builder
+	cfg := d.config()
+	cfg.Logger = zerolog.New(&log)
+	_, err := replay(t.Context(), cfg, openOnes)
+	if err == nil || strings.Contains(err.Error()+log.String(), "personal") || !strings.Contains(err.Error(), "469") {
+		t.Errorf("got %v, and the log %s", err, log.String())
 	}
 }
 

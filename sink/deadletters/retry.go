@@ -2,6 +2,7 @@ package deadletters
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -31,7 +32,7 @@ func try[T any](ctx context.Context, t *Table, attempt func(context.Context) (T,
 		if verdict == sink.Poison || verdict == sink.Oversize || verdict == sink.Fatal || time.Since(began)+wait > t.cfg.RetryFor {
 			return v, err
 		}
-		t.cfg.Logger.Warn().Err(err).Dur("wait", wait).Msg("tried again")
+		t.cfg.Logger.Warn().Str("error", sink.Explain(err)).Dur("wait", wait).Msg("tried again")
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
@@ -39,6 +40,16 @@ func try[T any](ctx context.Context, t *Table, attempt func(context.Context) (T,
 			timer.Stop()
 		}
 	}
+}
+
+// write is do for the ledger and the statuses, where a refusal is the end of the run and not a letter's detail: **it is said
+// without the values that ClickHouse quotes**, which are a payload's.
+func (t *Table) write(ctx context.Context, attempt func(context.Context) error) error {
+	err := t.do(ctx, attempt)
+	if sink.Judge(err) == sink.Poison {
+		return errors.New(sink.Explain(err))
+	}
+	return err
 }
 
 // do is try without an answer.

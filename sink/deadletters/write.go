@@ -49,14 +49,14 @@ func (t *Table) settle(ctx context.Context, letters []*Letter) error {
 	}
 	at := letters[0].Position
 	const columns = "topic_epoch, kafka_partition, kafka_offset, event_id_hash, body_hash, received_at, loaded_at, outcome"
-	err := t.do(ctx, func(ctx context.Context) error {
+	err := t.write(ctx, func(ctx context.Context) error {
 		return t.cfg.ClickHouse.Exec(ctx, fmt.Sprintf(`INSERT INTO %s (%s, version) SELECT %s, %d FROM %s FINAL
 WHERE topic_epoch = ? AND kafka_partition = ? AND kafka_offset IN (SELECT arrayJoin(CAST(?, 'Array(Int64)'))) AND outcome = 'inserted' AND version < %d`,
 			t.name("deliveries"), columns, columns, schema.ReplayVersion, t.name("deliveries"), schema.ReplayVersion),
 			at.Epoch, at.Partition, offsets(letters))
 	})
 	if err != nil {
-		return fmt.Errorf("settle the ledger: %w", err)
+		return fmt.Errorf("write the ledger: %w", err)
 	}
 	return t.become(ctx, schema.Replayed, letters)
 }
@@ -68,7 +68,10 @@ func (t *Table) become(ctx context.Context, status schema.Status, letters []*Let
 		block.Append(l.Key, l.Payload, l.Headers, l.Reason, l.Detail, l.record(l.LoadedAt))
 		block.Become(status, l.version)
 	}
-	return t.do(ctx, func(ctx context.Context) error { return block.Insert(ctx, t.cfg.ClickHouse, "") })
+	if err := t.write(ctx, func(ctx context.Context) error { return block.Insert(ctx, t.cfg.ClickHouse, "") }); err != nil {
+		return fmt.Errorf("write dead_letters: %w", err)
+	}
+	return nil
 }
 
 // enter writes the ledger's entries of letters whose event is in its table.
@@ -77,5 +80,8 @@ func (t *Table) enter(ctx context.Context, letters []*pending) error {
 	for _, l := range letters {
 		block.Append(l.eventID, l.Payload, l.record(now), schema.Inserted)
 	}
-	return t.do(ctx, func(ctx context.Context) error { return block.Insert(ctx, t.cfg.ClickHouse, "") })
+	if err := t.write(ctx, func(ctx context.Context) error { return block.Insert(ctx, t.cfg.ClickHouse, "") }); err != nil {
+		return fmt.Errorf("write the ledger: %w", err)
+	}
+	return nil
 }
