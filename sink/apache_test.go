@@ -110,6 +110,7 @@ func TestKafkaLosesRecordsAndRecreatesTheTopic(t *testing.T) {
 	cfg.AcceptNewTopic = true
 	r = w.start(cfg)
 	w.check()
+	w.balance()
 	r.awaitReady()
 
 	// With offsets past the log's end, which a group has after an unclean election, or by hand.

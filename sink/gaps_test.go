@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/leadhouse/leadhouse/schema"
+	"github.com/leadhouse/leadhouse/sink/verify"
 )
 
 // truncate is what retention does: the log begins at the offset from now on. The journal forgets what was lost by it, from
@@ -56,14 +57,35 @@ func (w *world) checkGaps(want ...string) {
 	}
 }
 
-// acknowledge does what `leadhouse verify --acknowledge` does.
+// acknowledge does what `leadhouse verify --acknowledge` does with the ranges that readiness names; then the books balance.
 func (w *world) acknowledge() {
 	w.Helper()
+	var lost []verify.Range
 	for _, g := range schema.OpenGaps(w.gaps()) {
-		g.Acknowledged = true
-		if err := schema.RecordGap(w.Context(), w.conn, w.db, g); err != nil {
+		r, err := verify.ParseRange(g.Range())
+		if err != nil {
 			w.Fatal(err)
 		}
+		lost = append(lost, r)
+	}
+	w.balance(lost...)
+}
+
+// balance is `leadhouse verify`.
+func (w *world) balance(acknowledge ...verify.Range) {
+	w.Helper()
+	v, err := verify.New(verify.Config{Brokers: w.brokers, ClickHouse: w.conn, Database: w.db, Acknowledge: acknowledge})
+	if err != nil {
+		w.Fatal(err)
+	}
+	report, err := v.Run(w.Context())
+	if err != nil {
+		w.Fatal(err)
+	}
+	if !report.Balanced {
+		var text strings.Builder
+		_ = report.WriteText(&text)
+		w.Errorf("the books do not balance:\n%s", text.String())
 	}
 }
 

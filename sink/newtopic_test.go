@@ -126,6 +126,7 @@ func TestANewTopicStopsTheSinkUntilItIsAccepted(t *testing.T) {
 			w.produce(0, events(400, 50)...)
 			w.start(w.config())
 			w.check()
+			w.balance()
 		})
 	}
 }
