@@ -10,8 +10,8 @@
 // proxy (local.Proxy). Begin to read in run.go.
 //
 // **Every delivery with a 2xx is one row under FINAL, in its table, with the columns that were sent, or a dead letter; no
-// forged one is anywhere; the ledger has each record of Kafka once.** audit.go compares all of it, row by row; anything
-// else ends with exit code 1.
+// forged one is anywhere; the ledger has each record of Kafka once.** audit.go compares all of it, row by row, and leadhouse
+// verify must agree; anything else ends with exit code 1.
 //
 // **The same seed is the same schedule**: which fault strikes what at which moment after the start, and for how long. It is
 // drawn before anything is started (plan.go), and --plan prints it. What a fault meets is up to the machine: one that met

@@ -103,22 +103,22 @@ func ended(name string, p *local.Program) error {
 	return fmt.Errorf("%s ended: %w; its last words:\n%s", name, how, strings.Join(lines[max(0, len(lines)-logTail):], "\n"))
 }
 
-// runOnce runs a leadhouse command to its end and returns how it ended. A code among those that may be is no error.
-func (s *stack) runOnce(ctx context.Context, name string, env []string, mayBe []int, args ...string) (code int, err error) {
+// runOnce runs a leadhouse command to its end, which must be a success.
+func (s *stack) runOnce(ctx context.Context, name string, args ...string) error {
 	p, err := local.StartProgram(local.ProgramConfig{
-		Path: s.leadhouse, Args: args, Env: env, LogFile: filepath.Join(s.dir, name+".log"),
+		Path: s.leadhouse, Args: args, Env: environment(), LogFile: filepath.Join(s.dir, name+".log"),
 	})
 	if err != nil {
-		return 0, err
+		return err
 	}
 	select {
 	case <-p.Gone():
 	case <-ctx.Done():
 		p.Stop()
-		return 0, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
-	if p.Err() != nil && !slices.Contains(mayBe, p.ExitCode()) {
-		return p.ExitCode(), ended(name, p)
+	if p.Err() != nil {
+		return ended(name, p)
 	}
-	return p.ExitCode(), nil
+	return nil
 }

@@ -23,7 +23,7 @@ type report struct {
 	sent, drained       time.Duration
 	noReceipt, noCommit time.Duration // the longest
 	crashes             int
-	verify              string
+	verified            bool // leadhouse verify says so too
 }
 
 // err is nil when every promise was kept.
@@ -59,8 +59,9 @@ func (r *report) String() string {
 	line("not as sent", "%s", thousands(len(f.wrong)))
 	line("forged found", "%s", thousands(len(f.forged)))
 	line("of nobody's", "%s", thousands(len(f.strange)))
-	line("books", "%s", map[bool]string{true: "balance", false: "do NOT balance"}[len(f.imbalance) == 0])
-	line("leadhouse verify", "%s", r.verify)
+	balance := map[bool]string{true: "balance", false: "do NOT balance"}
+	line("books", "%s", balance[len(f.imbalance) == 0])
+	line("leadhouse verify", "they %s", balance[r.verified])
 	if r.crashes > 0 {
 		line("ClickHouse", "ended by itself %d times", r.crashes)
 	}

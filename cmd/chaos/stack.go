@@ -229,8 +229,7 @@ func (s *stack) createTables(ctx context.Context) error {
 // backfill runs leadhouse backfill to its end, through the link. Faults may keep it from ClickHouse for a while: that is
 // its own to get over.
 func (s *stack) backfill(ctx context.Context, name string) error {
-	_, err := s.runOnce(ctx, name, environment(), nil, s.backfillArgs()...)
-	return err
+	return s.runOnce(ctx, name, s.backfillArgs()...)
 }
 
 func (s *stack) backfillArgs() []string {
