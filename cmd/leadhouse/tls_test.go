@@ -3,11 +3,14 @@ package main_test
 import (
 	"context"
 	"crypto/tls"
+	"net/http"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/sasl/plain"
@@ -244,4 +247,60 @@ func (r refusal) says(want, command string, flags ...string) {
 			r.t.Errorf("%s shows a secret: %s", command, said)
 		}
 	}
+}
+
+// TestTLSCertificateExpires: ClickHouse comes back with a certificate that has expired. A sink that runs keeps what it has,
+// commits nothing, and says in readiness what is wrong; with a good certificate everything goes in.
+func TestTLSCertificateExpires(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t, "authority")
+	good, expired := ca.server().serverConfig(), ca.expired().serverConfig()
+	var current atomic.Pointer[tls.Config]
+	current.Store(good)
+	ch, err := local.StartClickHouse(t.Context(), local.ClickHouseConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(ch.Stop)
+	front, err := local.StartTerminator(ch.Addr(), &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return current.Load(), nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(front.Stop)
+	k, err := local.StartKfake(local.KfakeConfig{Options: []kfake.Opt{kfake.GroupMinSessionTimeout(time.Second)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.Stop)
+	p := newPipelineWith(t, ch, k.Brokers(), &kafka.Transport{})
+	p.session = shortSession
+	onClickhouse := []string{"--clickhouse-tls", "--clickhouse-tls-ca", ca.file, "--clickhouse-addr", front.Addr(), "--retry-max", "500ms"}
+	p.carry(300, onClickhouse...)
+
+	ch.Kill() // cuts the connections that are there
+	current.Store(expired)
+	if err := ch.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before := p.committed()
+	sender, sent := p.load(local.SenderConfig{Rate: 1000}, 600)
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+	p.await("readiness names the certificate", func() (bool, string) {
+		status, body := get(t, "http://"+p.sinkAdmin+"/readyz")
+		return status == http.StatusServiceUnavailable && strings.Contains(body, `"part":"insert"`) && strings.Contains(body, "needs a new certificate"), body
+	})
+	for partition, offset := range p.committed() {
+		if offset != before[partition] {
+			t.Errorf("partition %d: committed %d, and %d before", partition, offset, before[partition])
+		}
+	}
+	current.Store(good)
+	p.awaitDrained()
+	p.awaitCommitted()
+	p.check(sender.Journal())
 }
