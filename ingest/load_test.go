@@ -81,7 +81,7 @@ func slow(k *kfake.Cluster, d time.Duration) {
 // is, as fast as without the others, and the rest is told at once to come again. A queue in place of the bound would let
 // all of them wait, ever longer.
 func TestTwiceTheCapacityIsHalfAcceptedInTimeAndHalfSentAway(t *testing.T) {
-	const bound, ack, lasting = 16, 100 * time.Millisecond, 4 * time.Second
+	const bound, ack, lasting = 8, 200 * time.Millisecond, 5 * time.Second
 	k := startKafka(t, local.KfakeConfig{}, 1, nil)
 	h := start(t, k, func(c *ingest.Config) { c.MaxInFlight = bound })
 	slow(k.Cluster(), ack)
@@ -109,9 +109,10 @@ func TestTwiceTheCapacityIsHalfAcceptedInTimeAndHalfSentAway(t *testing.T) {
 	if rate := float64(accepted) / lasting.Seconds(); rate < capacity/2 {
 		t.Errorf("accepted %.0f/s, want at least half of the capacity of %.0f/s", rate, capacity)
 	}
-	// Whoever is let in waits for the batch in flight and for its own.
-	if p99 := open.percentile(99); p99 > 10*ack {
-		t.Errorf("latency of the accepted: p99 %v, want at most %v", p99, 10*ack)
+	// Whoever is let in waits for the batch in flight and for its own, as within capacity; the rest is for a busy machine. In a
+	// queue, the last would wait for seconds.
+	if p99, most := open.percentile(99), 5*closed.percentile(99); p99 > most {
+		t.Errorf("latency of the accepted: p99 %v, want at most %v", p99, most)
 	}
 	wantStatus(t, h.deliver(event("evt_after", "ld_1")), 202)
 	h.check()
