@@ -319,7 +319,10 @@ func TestErrorsQuoteNoPayload(t *testing.T) {
 func TestReplayedWinsWhoeverIsLast(t *testing.T) {
 	t.Parallel()
 	for _, order := range [][]schema.Status{
-		{schema.Replayed, schema.Discarded}, {schema.Discarded, schema.Replayed}, {schema.Replayed, schema.Open}, {schema.Open, schema.Replayed},
+		{schema.Replayed, schema.Discarded},
+		{schema.Discarded, schema.Replayed},
+		{schema.Replayed, schema.Open},
+		{schema.Open, schema.Replayed},
 		{schema.Open, schema.Open, schema.Open, schema.Discarded, schema.Replayed, schema.Discarded, schema.Open},
 	} {
 		d := open(t)
