@@ -340,7 +340,8 @@ func (m *model) finish(t *rapid.T) {
 			m.take(int32(p), 100)
 		}
 		for _, b := range []*batch{m.settles, m.inserts} {
-			if b != nil && b.at != finished && !(b == m.inserts && b.at == recording) && m.flusher.attempt(t.Context(), b) == nil {
+			waits := b == nil || b.at == finished || b == m.inserts && b.at == recording
+			if !waits && m.flusher.attempt(t.Context(), b) == nil {
 				b.at++
 			}
 		}
