@@ -5,6 +5,7 @@
 //	StartClickHouse   a server in a child process, supervised; `clickhouse` from the PATH, else libchdb from npm
 //	StartKfake        a Kafka cluster in this process, with faults to inject
 //	StartApache       a real broker in a JVM (Java 17; Maven the first time)
+//	StartTerminator   TLS before ClickHouse, with any certificate
 //	StartLeadron      the catalog endpoint, and what can go wrong with it
 //	NewSender         signs, posts, retries, repeats, forges; its journal says what must be in the warehouse
 //	Journeys          believable deliveries in order of time, by the million
@@ -45,7 +46,7 @@
 //
 // # What differs from production
 //
-// The embedded ClickHouse is clickhouse-local in its server mode: no CREATE USER, no ON CLUSTER, no replica fetches, no system logs unless ServerXML asks for them. It has two users without passwords, default and bi, both from this machine only. kfake has no in-sync replicas to wait for and loses what it has in memory. The sender retries as webhook senders do; how Leadron does is not stated anywhere.
+// The embedded ClickHouse is clickhouse-local in its server mode: no CREATE USER, no ON CLUSTER, no replica fetches, no TLS listener (see terminator.go), no system logs unless ServerXML asks for them. It has two users without passwords, default and bi, both from this machine only. kfake has no in-sync replicas to wait for and loses what it has in memory. The sender retries as webhook senders do; how Leadron does is not stated anywhere.
 //
 // Downloads are kept in leadhouse within the user's cache directory: 570 MB of ClickHouse, 45 MB of Kafka. Ports are chosen between 20000 and 32000.
 package local
