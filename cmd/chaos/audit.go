@@ -358,3 +358,30 @@ func (s *stack) compareLedger(ctx context.Context, f *findings) error {
 	wrong(int(dead) != f.letters, "deliveries has %d dead letters, dead_letters has %d", dead, f.letters)
 	return nil
 }
+
+// checkPrefix looks, in the middle of things, at what the group has committed: each record below has its entry in the
+// ledger, and each entry its row or its dead letter. What is missing fails the run; the error is about asking.
+func (s *stack) checkPrefix(ctx context.Context) error {
+	log, err := s.log(ctx) // first: what is inserted meanwhile only adds
+	if err != nil {
+		return err
+	}
+	bounds, want := make([]string, partitions), 0
+	for p := range bounds {
+		to := max(log.committed[p], log.first[p]) // -1: nothing yet
+		bounds[p] = fmt.Sprint(to)
+		want += int(to - log.first[p])
+	}
+	var entries, rowless, letterless uint64
+	err = s.conn.QueryRow(ctx, fmt.Sprintf(`SELECT count(),
+			countIf(outcome = 'inserted' AND event_id_hash NOT IN (SELECT toFixedString(left(SHA256(event_id), 16), 16) FROM %[1]s.events)),
+			countIf(outcome = 'dead_lettered' AND (kafka_partition, kafka_offset) NOT IN (SELECT kafka_partition, kafka_offset FROM %[1]s.dead_letters))
+		FROM %[1]s.deliveries FINAL WHERE kafka_offset < [%[2]s][kafka_partition + 1]`, database, strings.Join(bounds, ", "))).Scan(&entries, &rowless, &letterless)
+	if err != nil {
+		return fmt.Errorf("look at what is committed: %w", err)
+	}
+	if int(entries) != want || rowless > 0 || letterless > 0 {
+		s.fallen.add(fmt.Errorf("before the table was dropped, of %d records committed %d had an entry, and of those %d no row and %d no dead letter", want, entries, rowless, letterless))
+	}
+	return nil
+}

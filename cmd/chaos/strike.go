@@ -227,7 +227,12 @@ const droppedTable = "lead_events"
 
 // dropAndRestore loses a table in the middle of things and gets it back as an operator would: backfill makes it again, the
 // group is set to the beginning of the log, and what is there a second time collapses. Kafka must still have all of it.
+//
+// Reading all again would mend what was lost before: so that is looked for first.
 func (s *stack) dropAndRestore(ctx context.Context) error {
+	if err := s.untilUp(ctx, "look at what is committed", s.checkPrefix); err != nil {
+		return err
+	}
 	err := s.untilUp(ctx, "drop a table", func(ctx context.Context) error {
 		_, err := s.clickhouse.Query(ctx, "DROP TABLE IF EXISTS "+database+"."+droppedTable+" SYNC")
 		return err
