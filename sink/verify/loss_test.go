@@ -219,7 +219,7 @@ func TestADeadLetterPastItsTTLIsNotMissing(t *testing.T) {
 	w.finds(w.verify(), false, "no_dead_letter 0:1-1 in Kafka ")
 }
 
-// Beside sinks that insert, rebalance, and are killed in mid-batch, while duplicates and dead letters come: no false alarm.
+// Beside sinks that insert, rebalance, and end one after another, while duplicates and dead letters come: no false alarm.
 func TestLiveTrafficGivesNoFalseAlarm(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 3)
