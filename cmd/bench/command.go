@@ -34,7 +34,9 @@ Benches:
 
   All run on engines of their own, on free ports, in temporary directories that are gone at the end: ClickHouse (the
   "clickhouse" on the PATH, else a library that npm fetches once, 170 MB) and Apache Kafka (Java 17; Maven fetches it
-  once, 45 MB). Nothing else should run meanwhile; without noise, a second run differs by some percent.
+  once, 45 MB). Nothing else should run meanwhile; without noise, a second run differs by some percent. With
+  TMPDIR=/dev/shm their data is in memory: no figure waits for the disk either way, but freshness makes so many small
+  files that the file system's own work is in its figures, and on ext4 without a journal that is a lot.
 
 Flags of all benches:
   --rounds NUMBER (default 3; layout has one)
