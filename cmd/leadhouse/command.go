@@ -104,7 +104,7 @@ func (c *command) action(cc *cli.Context, all []*command) error {
 func (c *command) read(all []*command) (warnings []string, problems []error) {
 	// The path of the file comes first. Reading it here and again with the others changes nothing.
 	c.settings.named("config").read() // what is wrong with it is found again below
-	if c.jobs != nil { // its own copies of these, so that it sees what they read; of the others all is as good
+	if c.jobs != nil {                // its own copies of these, so that it sees what they read; of the others all is as good
 		all = append(slices.DeleteFunc(slices.Clone(all), func(other *command) bool {
 			return other.name == c.name || slices.ContainsFunc(c.jobs, func(job *command) bool { return job.name == other.name })
 		}), append(slices.Clone(c.jobs), c)...)
