@@ -18,6 +18,9 @@ func newBackoff(most time.Duration) *backoff.ExponentialBackOff {
 	return pause
 }
 
+// Wait is wait, for the packages below this one.
+func Wait(ctx context.Context, pause time.Duration) bool { return wait(ctx, pause) }
+
 // wait pauses, and says whether it came to the pause's end.
 func wait(ctx context.Context, pause time.Duration) bool {
 	timer := time.NewTimer(pause)

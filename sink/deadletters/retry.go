@@ -33,12 +33,7 @@ func try[T any](ctx context.Context, t *Table, attempt func(context.Context) (T,
 			return v, err
 		}
 		t.cfg.Logger.Warn().Str("error", sink.Explain(err)).Dur("wait", wait).Msg("tried again")
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done(): // the next attempt says so
-			timer.Stop()
-		}
+		sink.Wait(ctx, wait) // where ctx has ended, the next attempt says so
 	}
 }
 

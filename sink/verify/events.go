@@ -9,6 +9,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 
 	"github.com/leadhouse/leadhouse/schema"
+	"github.com/leadhouse/leadhouse/sink"
 )
 
 const (
@@ -46,7 +47,7 @@ func (v *Verifier) events(ctx context.Context, r *findings, s *scope) error {
 			if after := total(found); after == 0 || look == looks || look > 1 && after == before {
 				break
 			}
-			if !pause(ctx, lookPause) {
+			if !sink.Wait(ctx, lookPause) {
 				return ctx.Err()
 			}
 		}

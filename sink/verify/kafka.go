@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+
+	"github.com/leadhouse/leadhouse/sink"
 )
 
 // askTimeout bounds one question to Kafka. Each is asked again for askFor: a leader may be moving.
@@ -33,7 +35,7 @@ func ask[T any](ctx context.Context, question func(context.Context) (T, error)) 
 		if err == nil || hopeless(err) || time.Now().After(until) {
 			return answer, err
 		}
-		if !pause(ctx, askPause) {
+		if !sink.Wait(ctx, askPause) {
 			return answer, ctx.Err()
 		}
 	}
@@ -50,17 +52,6 @@ func within[T any](ctx context.Context, question func(context.Context) (T, error
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	return question(ctx)
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // partitions are those of the topic.
@@ -203,7 +194,7 @@ func (v *Verifier) settle(ctx context.Context, ids []int, logs map[int32]*log) e
 		if len(behind) == 0 {
 			return nil
 		}
-		if !pause(ctx, settlePause) {
+		if !sink.Wait(ctx, settlePause) {
 			return ctx.Err()
 		}
 		committed, err := v.committed(ctx, behind)

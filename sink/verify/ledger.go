@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"github.com/leadhouse/leadhouse/sink"
 )
 
 // chunkRows is how many entries of the ledger are asked about at a time: 8 MB of offsets for ClickHouse, a few for us.
@@ -153,7 +155,7 @@ func (v *Verifier) account(ctx context.Context, r *findings, p *part, kafka *rea
 			r.unrecorded(p, found)
 			return nil
 		}
-		if !pause(ctx, lookPause) {
+		if !sink.Wait(ctx, lookPause) {
 			return ctx.Err()
 		}
 		again, err := v.chunk(ctx, p, c.of, 2*chunkRows)
@@ -226,7 +228,7 @@ FROM {db}.deliveries FINAL WHERE %s
 		if len(lost)+len(superseded) == 0 || look == looks || look > 1 && slices.Equal(lost, before) {
 			break
 		}
-		if !pause(ctx, lookPause) {
+		if !sink.Wait(ctx, lookPause) {
 			return ctx.Err()
 		}
 	}
