@@ -13,7 +13,8 @@ const (
 	// at the price of one narrow scan of each table.
 	sweepsPerSettle = 6
 
-	// settleGiveUp times SettleFor without a quiet moment is not a sink that is about to reload: it never will.
+	// settleGiveUp times SettleFor without a quiet moment is not a sink that is about to reload: it never will. Another run
+	// of backfill may write such rows as well; it takes about as long as this one's first sweep, which is added.
 	settleGiveUp = 10
 )
 
@@ -24,7 +25,10 @@ func (b *Backfill) settle(ctx context.Context, result *Result) error {
 	if err != nil {
 		return fmt.Errorf("read when the schema was changed: %w", err)
 	}
-	var swept time.Time // end of the first sweep
+	var (
+		swept  time.Time // end of the first sweep
+		giveUp time.Duration
+	)
 	for {
 		began := time.Now()
 		found, err := b.sweepThrough(ctx, result)
@@ -33,10 +37,12 @@ func (b *Backfill) settle(ctx context.Context, result *Result) error {
 		}
 		switch {
 		case swept.IsZero(): // what it found was history
-			if swept = time.Now(); swept.Sub(changed) < b.cfg.SettleFor {
+			swept = time.Now()
+			giveUp = settleGiveUp*b.cfg.SettleFor + swept.Sub(began)
+			if swept.Sub(changed) < b.cfg.SettleFor {
 				b.print(fmt.Sprintf("Watching until no sink has written rows with older columns for %v.\n", b.cfg.SettleFor))
 			}
-		case found && time.Since(swept) > settleGiveUp*b.cfg.SettleFor:
+		case found && time.Since(swept) > giveUp:
 			return fmt.Errorf("rows typed with columns older than revision %d keep coming after %v: does a sink fail to reload the schema? Mend it and run backfill again",
 				result.Revision, time.Since(swept).Round(time.Second))
 		case found: // they came since the sweep before
