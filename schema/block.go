@@ -48,7 +48,8 @@ type node struct {
 type EventBlock struct {
 	database, table string
 	revision        uint32
-	root            *node
+	root            *node // of all columns
+	kept            *node // of those that outlive an erasure
 	targets         []*target
 
 	eventID, eventType, payload      []string
@@ -65,23 +66,30 @@ type EventBlock struct {
 
 // NewEventBlock makes an empty block for a table of the warehouse.
 func NewEventBlock(w *Warehouse, t *Table) *EventBlock {
-	b := &EventBlock{database: w.Database, table: t.Name, revision: w.Revision, root: &node{}}
+	b := &EventBlock{database: w.Database, table: t.Name, revision: w.Revision, root: &node{}, kept: &node{}}
 	for _, c := range t.Columns {
 		to := &target{c, newCells(c.Kind), c.field()}
 		b.targets = append(b.targets, to)
-		n := b.root
-		for _, key := range c.Path {
-			if n.children == nil {
-				n.children = map[string]*node{}
-			}
-			if n.children[key] == nil {
-				n.children[key] = &node{}
-			}
-			n = n.children[key]
+		b.root.want(to)
+		if c.OutlivesErasure() {
+			b.kept.want(to)
 		}
-		n.targets = append(n.targets, to)
 	}
 	return b
+}
+
+// want adds a column below the node.
+func (n *node) want(to *target) {
+	for _, key := range to.Path {
+		if n.children == nil {
+			n.children = map[string]*node{}
+		}
+		if n.children[key] == nil {
+			n.children[key] = &node{}
+		}
+		n = n.children[key]
+	}
+	n.targets = append(n.targets, to)
 }
 
 // Table is the table's name.
@@ -96,13 +104,30 @@ func (b *EventBlock) Bytes() int { return b.bytes }
 // Append types one event and adds its row. It cannot fail: **what does not fit its column becomes NULL, is named in
 // _invalid_fields and stays in payload.**
 func (b *EventBlock) Append(e *Event, payload []byte, rec Record) {
-	row := b.Rows()
 	b.rowInvalid = nil
+	b.typed(b.root, e)
+	b.add(e, payload, rec)
+}
+
+// AppendErased adds the row of an event that a tombstone covers: **no payload, and of the typed columns only those that
+// outlive an erasure.** Its version is the ordinary row's, so that either replaces the other; see Tombstones.
+func (b *EventBlock) AppendErased(e *Event, rec Record) {
+	b.typed(b.kept, e)
+	b.rowInvalid = nil
+	b.add(e, nil, rec)
+}
+
+// typed fills the columns of the row under way.
+func (b *EventBlock) typed(columns *node, e *Event) {
 	for _, f := range e.fields {
-		if n := b.root.children[f.key]; n != nil && f.keyOK {
-			b.set(n, row, e.Type, f.value)
+		if n := columns.children[f.key]; n != nil && f.keyOK {
+			b.set(n, b.Rows(), e.Type, f.value)
 		}
 	}
+}
+
+// add adds the row with what is not typed.
+func (b *EventBlock) add(e *Event, payload []byte, rec Record) {
 	b.eventID = append(b.eventID, e.ID)
 	b.eventType = append(b.eventType, e.Type)
 	b.occurredAt = append(b.occurredAt, e.OccurredAt.UnixMilli())

@@ -161,6 +161,7 @@ var fixedTables = []tableDef{
 		},
 		engine: "MergeTree", order: "(pulled_at, event_type)",
 	},
+	erasuresTable,
 	changesTable,
 }
 

@@ -14,7 +14,8 @@ type Warehouse struct {
 	Database string
 	Revision uint32 // the newest: rows typed with these columns carry it in _schema
 	Tables   []*Table
-	Warnings []string // columns that are left alone, and what to do about it
+	Warnings []string // what is left alone, and what to do about it
+	Erased   *Tombstones // whose events are blanked
 
 	byEntity map[string]*Table
 	other    *Table
@@ -29,7 +30,17 @@ func Load(ctx context.Context, conn driver.Conn, database string) (*Warehouse, e
 	if err != nil {
 		return nil, err
 	}
-	return s.warehouse()
+	w, err := s.warehouse()
+	if err != nil {
+		return nil, err
+	}
+	if s.tables[erasuresTable.name] == nil { // of an older version
+		w.Warnings = append(w.Warnings, "there is no table erasures, so nothing counts as erased: run `leadhouse backfill`")
+		w.Erased = NewTombstones()
+		return w, nil
+	}
+	w.Erased, err = readTombstones(ctx, conn, database)
+	return w, err
 }
 
 // TableFor is the table an event type goes to: that of its entity, else other_events.
@@ -51,8 +62,8 @@ type State struct {
 }
 
 type dbTable struct {
-	engine, sortingKey string
-	columns            map[string]string // name → type
+	engine, sortingKey, comment string
+	columns                     map[string]string // name → type
 }
 
 // change is a row of schema_changes.
@@ -122,7 +133,7 @@ func (s *State) readChanges(ctx context.Context, conn driver.Conn) error {
 }
 
 func (s *State) readTables(ctx context.Context, conn driver.Conn) error {
-	rows, err := conn.Query(ctx, `SELECT t.name, t.engine, t.sorting_key, c.name, c.type
+	rows, err := conn.Query(ctx, `SELECT t.name, t.engine, t.sorting_key, t.comment, c.name, c.type
 		FROM system.tables AS t INNER JOIN system.columns AS c ON c.database = t.database AND c.table = t.name
 		WHERE t.database = ? AND c.database = ? ORDER BY t.name, c.position`, s.Database, s.Database)
 	if err != nil {
@@ -130,13 +141,13 @@ func (s *State) readTables(ctx context.Context, conn driver.Conn) error {
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var table, engine, sorting, column, typ string
-		if err := rows.Scan(&table, &engine, &sorting, &column, &typ); err != nil {
+		var table, engine, sorting, comment, column, typ string
+		if err := rows.Scan(&table, &engine, &sorting, &comment, &column, &typ); err != nil {
 			return fmt.Errorf("read system.columns: %w", err)
 		}
 		t := s.tables[table]
 		if t == nil {
-			t = &dbTable{engine: engine, sortingKey: sorting, columns: map[string]string{}}
+			t = &dbTable{engine: engine, sortingKey: sorting, comment: comment, columns: map[string]string{}}
 			s.tables[table] = t
 		}
 		t.columns[column] = typ

@@ -1,0 +1,300 @@
+package schema
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// Erasure: a tombstone in the table erasures says that a lead's personal data is gone and stays gone. The rules, in one place:
+//
+//   - An event is about a lead when data.leadId is the lead's ID, whatever its type. Where leadId stands there twice or is no
+//     string, **any value that matches is enough**: what may be about a person is erased.
+//   - A body that is no event is about a lead when its record's key is the ID, or the ID stands in it as a JSON string. Spelt
+//     with escapes, without quotes, or not at all (a name, an address), it is not found.
+//   - Kept is what says that something happened, and to which entity: the envelope, position, times, versions, and of the
+//     typed columns those that Column.OutlivesErasure names. **Everything else goes, and so does what a catalog of tomorrow
+//     adds.** The payload goes whole.
+//   - A blanked row has the event ID and the version of the row that it replaces: whatever comes again collapses.
+
+// erasuresTable holds the tombstones.
+var erasuresTable = tableDef{
+	name:    "erasures",
+	comment: "tombstones: whose personal data leadhouse erase has blanked; whatever comes about them later arrives blanked (FINAL)",
+	columns: []columnDef{
+		{"entity", "LowCardinality(String)", "", "what was erased: lead"},
+		{"entity_id", "String", "", "its ID, as data.leadId has it"},
+		{"erased_at", utcMillis, "", "when that was asked for first, UTC"},
+		{"requested_by", "LowCardinality(String)", "DEFAULT currentUser()", "the ClickHouse account that asked"},
+	},
+	engine: "ReplacingMergeTree", order: "(entity, entity_id)",
+}
+
+// The one entity that can be erased, and the field of data that has its ID.
+const (
+	erasedEntity = "lead"
+	erasedField  = "leadId"
+)
+
+// outlives are the fields that no person can be told by; beside them only IDs are kept. A catalog that puts something
+// personal behind one of these names has to be met by a change here.
+var outlives = []string{"source", "changes.status", "changes.source"}
+
+// OutlivesErasure says whether a column is kept when its row is erased: IDs, which are texts at the top of data whose name
+// ends in Id, the source and the status.
+func (c Column) OutlivesErasure() bool {
+	if c.Kind != Text {
+		return false // an object or array may hold anything
+	}
+	name, isID := strings.CutSuffix(c.field(), "Id")
+	return isID && name != "" && len(c.Path) == 1 || slices.Contains(outlives, c.field())
+}
+
+// erasedColumns are those of headColumns and tailColumns that are blanked.
+var erasedColumns = []string{"payload", "_invalid_fields"}
+
+// Tombstones are the leads that have been erased, as they were at one moment. Immutable; nil is none.
+type Tombstones struct{ leads map[string]struct{} }
+
+// NewTombstones makes them of leads' IDs.
+func NewTombstones(leads ...string) *Tombstones {
+	t := &Tombstones{leads: make(map[string]struct{}, len(leads))}
+	for _, id := range leads {
+		t.leads[id] = struct{}{}
+	}
+	return t
+}
+
+// LoadTombstones reads them. Where the table is not there yet, which backfill makes, there are none.
+func LoadTombstones(ctx context.Context, conn driver.Conn, database string) (*Tombstones, error) {
+	var there uint64
+	err := conn.QueryRow(ctx, "SELECT count() FROM system.tables WHERE database = ? AND name = ?", database, erasuresTable.name).Scan(&there)
+	if err != nil {
+		return nil, fmt.Errorf("read system.tables: %w", err)
+	}
+	if there == 0 {
+		return NewTombstones(), nil
+	}
+	return readTombstones(ctx, conn, database)
+}
+
+// readTombstones is LoadTombstones where the table is there.
+func readTombstones(ctx context.Context, conn driver.Conn, database string) (*Tombstones, error) {
+	rows, err := conn.Query(ctx, fmt.Sprintf("SELECT DISTINCT entity_id FROM %s.%s WHERE entity = ?", quote(database), quote(erasuresTable.name)), erasedEntity)
+	if err != nil {
+		return nil, fmt.Errorf("read erasures: %w", err)
+	}
+	defer rows.Close()
+	t := NewTombstones()
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, fmt.Errorf("read erasures: %w", err)
+		}
+		t.leads[id] = struct{}{}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read erasures: %w", err)
+	}
+	return t, nil
+}
+
+// Len is how many there are.
+func (t *Tombstones) Len() int {
+	if t == nil {
+		return 0
+	}
+	return len(t.leads)
+}
+
+// Has says whether a lead has been erased.
+func (t *Tombstones) Has(lead string) bool {
+	if t == nil {
+		return false
+	}
+	_, erased := t.leads[lead]
+	return erased
+}
+
+// Covers says whether an event is about an erased lead. Without tombstones it costs nothing, with any number of them a
+// comparison for each field and one look-up.
+func (t *Tombstones) Covers(e *Event) bool {
+	if t.Len() == 0 {
+		return false
+	}
+	for _, f := range e.fields {
+		if f.key == erasedField && f.keyOK && t.coversValue(f.value) {
+			return true
+		}
+	}
+	return false
+}
+
+// coversValue looks at one leadId. What is no string was nobody's ID yet, but may hold one.
+func (t *Tombstones) coversValue(v span) bool {
+	if v.kind() == '"' {
+		id, ok := unquote(v)
+		return ok && t.Has(id)
+	}
+	return t.Has(alias(v.raw)) || t.quotedIn(v.raw)
+}
+
+// CoversRecord says whether a record that is no event is about an erased lead.
+func (t *Tombstones) CoversRecord(key, body []byte) bool {
+	return t.Len() > 0 && (t.Has(alias(key)) || t.quotedIn(body))
+}
+
+// CoversLetter says it of a dead letter, which may be an event that ClickHouse refused.
+func (t *Tombstones) CoversLetter(d *Decoder, key, body []byte) bool {
+	if t.Len() == 0 {
+		return false
+	}
+	if e, err := d.Decode(body); err == nil {
+		return t.Covers(e)
+	}
+	return t.CoversRecord(key, body)
+}
+
+// quotedIn looks for any of the IDs between two neighbouring quotes: with an ID that needs no escape that is the search
+// for the ID as a JSON string, in one pass, however many tombstones there are.
+func (t *Tombstones) quotedIn(body []byte) bool {
+	for {
+		start := bytes.IndexByte(body, '"')
+		if start < 0 {
+			return false
+		}
+		body = body[start+1:]
+		end := bytes.IndexByte(body, '"')
+		if end < 0 {
+			return false
+		}
+		if t.Has(alias(body[:end])) {
+			return true
+		}
+		body = body[end:] // the quote that ended one text may begin the next: the body is broken
+	}
+}
+
+// Tombstone is what Erase has written, or found.
+type Tombstone struct {
+	ErasedAt time.Time // when it was asked for first
+	New      bool      // by this call
+}
+
+// maxLeadID bounds an ID that is given by hand. Leadron's have 30 characters.
+const maxLeadID = 1024
+
+// Erase records a lead's tombstone. **It comes before anything is blanked**: once every sink has read it, which takes two of
+// their reload intervals, no more of the lead's data comes in. A second call changes nothing.
+func Erase(ctx context.Context, conn driver.Conn, database, lead string, at time.Time) (Tombstone, error) {
+	if lead == "" || len(lead) > maxLeadID || !utf8.ValidString(lead) {
+		return Tombstone{}, fmt.Errorf("a lead's ID is a text of 1 to %d bytes", maxLeadID)
+	}
+	if err := CheckDatabase(database); err != nil {
+		return Tombstone{}, err
+	}
+	var there uint64
+	err := conn.QueryRow(ctx, "SELECT count() FROM system.tables WHERE database = ? AND name = ?", database, erasuresTable.name).Scan(&there)
+	if err != nil {
+		return Tombstone{}, fmt.Errorf("read system.tables: %w", err)
+	}
+	if there == 0 {
+		return Tombstone{}, fmt.Errorf("database %s has no table %s: %w", database, erasuresTable.name, ErrNotSetUp)
+	}
+	was, found, err := tombstone(ctx, conn, database, lead)
+	if err != nil || found {
+		return was, err
+	}
+	at = at.UTC().Truncate(time.Millisecond)
+	err = insert(ctx, conn, database, erasuresTable.name, []insertColumn{
+		{"entity", []string{erasedEntity}},
+		{"entity_id", []string{lead}},
+		{"erased_at", []time.Time{at}},
+	}, 1, "")
+	return Tombstone{ErasedAt: at, New: err == nil}, err
+}
+
+// tombstone reads a lead's, the earliest where two were written at once.
+func tombstone(ctx context.Context, conn driver.Conn, database, lead string) (was Tombstone, found bool, err error) {
+	var n uint64
+	err = conn.QueryRow(ctx, fmt.Sprintf("SELECT count(), min(erased_at) FROM %s.%s WHERE entity = ? AND entity_id = ?", quote(database), quote(erasuresTable.name)),
+		erasedEntity, lead).Scan(&n, &was.ErasedAt)
+	if err != nil {
+		return was, false, fmt.Errorf("read erasures: %w", err)
+	}
+	return was, n > 0, nil
+}
+
+// Blanking is what erasure does to a row of an event table, as the assignments of an ALTER TABLE … UPDATE: of the columns
+// that the table has now, **also those that somebody has renamed or added by hand**, all but the ones that are kept.
+func (w *Warehouse) Blanking(ctx context.Context, conn driver.Conn, t *Table) (string, error) {
+	var kept []string
+	for _, d := range slices.Concat(headColumns, tailColumns) {
+		if !slices.Contains(erasedColumns, d.name) {
+			kept = append(kept, d.name)
+		}
+	}
+	for _, c := range t.Columns {
+		if c.OutlivesErasure() {
+			kept = append(kept, c.Name)
+		}
+	}
+	var assignments []string
+	// What is computed from other columns follows them.
+	rows, err := conn.Query(ctx, `SELECT name, type FROM system.columns WHERE database = ? AND table = ?
+AND default_kind NOT IN ('ALIAS', 'MATERIALIZED', 'EPHEMERAL') AND NOT has(?, name) ORDER BY position`, w.Database, t.Name, kept)
+	if err != nil {
+		return "", fmt.Errorf("read the columns of %s: %w", t.Name, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name, typ string
+		if err := rows.Scan(&name, &typ); err != nil {
+			return "", fmt.Errorf("read the columns of %s: %w", t.Name, err)
+		}
+		assignments = append(assignments, fmt.Sprintf("%s = defaultValueOfTypeName(%s)", quote(name), literal(typ)))
+	}
+	if err := rows.Err(); err != nil {
+		return "", fmt.Errorf("read the columns of %s: %w", t.Name, err)
+	}
+	if len(assignments) == 0 {
+		return "", errors.New("the table " + t.Name + " has gone")
+	}
+	return strings.Join(assignments, ", "), nil
+}
+
+// ErasedDetail is dead_letters.detail of a letter that was erased. It is what tells one: a body may be empty by itself.
+const ErasedDetail = "erased: the record was about a lead whose data has been erased"
+
+// keptHeaders are those that ingest writes, with nothing personal in them.
+var keptHeaders = []string{"event-id", "event-type", "signature-secret-id", "traceparent"}
+
+// BlankingLetters is what erasure does to a dead letter, as the assignments of an ALTER TABLE … UPDATE. Position, key, reason,
+// status and times are kept.
+func BlankingLetters() string {
+	names := make([]string, len(keptHeaders))
+	for i, n := range keptHeaders {
+		names[i] = literal(n)
+	}
+	return fmt.Sprintf("payload = '', detail = %s, headers = arrayMap(h -> CAST((h.1, if(h.1 IN (%s), h.2, '')), 'Tuple(name String, value String)'), headers)",
+		literal(ErasedDetail), strings.Join(names, ", "))
+}
+
+// AppendErased adds a dead letter whose bytes are gone.
+func (b *DeadLetterBlock) AppendErased(key []byte, headers []Header, reason Reason, rec Record) {
+	blank := make([]Header, len(headers))
+	for i, h := range headers {
+		blank[i] = Header{Name: h.Name}
+		if slices.Contains(keptHeaders, h.Name) {
+			blank[i].Value = h.Value
+		}
+	}
+	b.Append(key, nil, blank, reason, ErasedDetail, rec)
+}
