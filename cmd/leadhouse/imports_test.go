@@ -19,6 +19,7 @@ func TestImportDirection(t *testing.T) {
 		"cmd/bench":     {"schema", "deploy/local"},
 		"cmd/chaos":     {"schema", "deploy/local"},
 		"deploy/local":  {"schema"},
+		"deploy/bi":     {"schema", "backfill", "deploy/local"}, // for tests alone
 	}
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, module+"...").Output()
 	if err != nil {
