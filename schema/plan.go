@@ -82,7 +82,22 @@ func (p *Plan) table(s *State, def tableDef) error {
 		}
 		after = c.name
 	}
+	p.settings(db, def.name)
 	return nil
+}
+
+// settings adds those that a table of an earlier version lacks. One that has another value keeps it: a hand has set it.
+func (p *Plan) settings(db *dbTable, table string) {
+	var lacks []setting
+	for _, s := range tableSettings {
+		if !strings.Contains(db.settings, s.name+" = ") {
+			lacks = append(lacks, s)
+		}
+	}
+	if len(lacks) > 0 {
+		p.step(fmt.Sprintf("~ %s: %s", table, settingsSQL(lacks)),
+			fmt.Sprintf("ALTER TABLE %s.%s MODIFY SETTING %s", quote(p.Database), quote(table), settingsSQL(lacks)), change{table: table, kind: kindSetting})
+	}
 }
 
 func (p *Plan) addColumn(table string, c columnDef, after string) string {

@@ -14,7 +14,7 @@ type Warehouse struct {
 	Database string
 	Revision uint32 // the newest: rows typed with these columns carry it in _schema
 	Tables   []*Table
-	Warnings []string // what is left alone, and what to do about it
+	Warnings []string    // what is left alone, and what to do about it
 	Erased   *Tombstones // whose events are blanked
 
 	byEntity map[string]*Table
@@ -63,6 +63,7 @@ type State struct {
 
 type dbTable struct {
 	engine, sortingKey, comment string
+	settings                    string            // as SQL
 	columns                     map[string]string // name → type
 }
 
@@ -84,6 +85,7 @@ const (
 	kindTable   = "table"
 	kindView    = "view"
 	kindComment = "comment" // a column's comment changed, which makes no row's typing stale
+	kindSetting = "setting" // nor does a table's setting
 )
 
 // Inspect reads the state. A database that does not exist is an empty one.
@@ -133,7 +135,7 @@ func (s *State) readChanges(ctx context.Context, conn driver.Conn) error {
 }
 
 func (s *State) readTables(ctx context.Context, conn driver.Conn) error {
-	rows, err := conn.Query(ctx, `SELECT t.name, t.engine, t.sorting_key, t.comment, c.name, c.type
+	rows, err := conn.Query(ctx, `SELECT t.name, t.engine, t.sorting_key, t.comment, t.engine_full, c.name, c.type
 		FROM system.tables AS t INNER JOIN system.columns AS c ON c.database = t.database AND c.table = t.name
 		WHERE t.database = ? AND c.database = ? ORDER BY t.name, c.position`, s.Database, s.Database)
 	if err != nil {
@@ -141,13 +143,14 @@ func (s *State) readTables(ctx context.Context, conn driver.Conn) error {
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var table, engine, sorting, comment, column, typ string
-		if err := rows.Scan(&table, &engine, &sorting, &comment, &column, &typ); err != nil {
+		var table, engine, sorting, comment, full, column, typ string
+		if err := rows.Scan(&table, &engine, &sorting, &comment, &full, &column, &typ); err != nil {
 			return fmt.Errorf("read system.columns: %w", err)
 		}
 		t := s.tables[table]
 		if t == nil {
-			t = &dbTable{engine: engine, sortingKey: sorting, comment: comment, columns: map[string]string{}}
+			_, settings, _ := strings.Cut(full, " SETTINGS ")
+			t = &dbTable{engine: engine, sortingKey: sorting, comment: comment, settings: settings, columns: map[string]string{}}
 			s.tables[table] = t
 		}
 		t.columns[column] = typ
@@ -166,7 +169,7 @@ type recorded struct {
 func (s *State) recorded() (tables map[string]*recorded, order []string) {
 	tables = map[string]*recorded{}
 	for _, c := range s.changes {
-		if c.kind == kindView {
+		if c.kind == kindView || c.kind == kindSetting {
 			continue
 		}
 		t := tables[c.table]
