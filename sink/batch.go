@@ -46,6 +46,7 @@ type batch struct {
 	maxRows, maxBytes int
 
 	warehouse   *schema.Warehouse // **all event rows are typed by it and marked with its revision**
+	tombstones  *schema.Tombstones // **whose rows and dead letters are blanked: of the same reading**, or a later one
 	decoder     schema.Decoder
 	events      map[*schema.Table]*insertion
 	deadLetters insertion
@@ -62,6 +63,7 @@ type batch struct {
 	refusals    map[schema.Reason]int
 
 	in, refused insertion // what record.in is once a hunt knows: these have no block
+	condemned   []blamed  // the rows that are dead letters for ClickHouse's refusal
 }
 
 func newBatch(cfg *Config, salt string) *batch {
@@ -81,6 +83,7 @@ func (b *batch) reset(w *schema.Warehouse) {
 	b.fetched = b.fetched[:0]
 	b.rows, b.bytes, b.began, b.at = 0, 0, time.Time{}, inserting
 	clear(b.refusals)
+	b.condemned = nil
 	b.retable(w)
 	for _, fixed := range []*insertion{&b.deadLetters, &b.deliveries} {
 		fixed.begin(b.salt, b.topic, 0)
@@ -92,6 +95,7 @@ func (b *batch) retable(w *schema.Warehouse) {
 	if b.warehouse != w {
 		b.warehouse, b.events = w, make(map[*schema.Table]*insertion, len(w.Tables))
 	}
+	b.tombstones = w.Erased
 	for _, in := range b.events {
 		in.begin(b.salt, b.topic, w.Revision)
 	}
@@ -131,12 +135,14 @@ func (b *batch) typeRecord(partition int32, r *record, now time.Time) {
 	at := b.place(partition, r, now)
 	event, err := b.decoder.Decode(r.value)
 	if err != nil {
-		b.bury(partition, r, refusal(err), at)
+		why := refusal(err)
+		b.bury(partition, r, why, at)
+		b.refusals[why.Reason]++
 		b.enter(partition, r, "", at, schema.DeadLettered)
 		return
 	}
 	b.typeEvent(partition, r, event, at)
-	b.enter(partition, r, event.ID, at, schema.Inserted)
+	b.enter(partition, r, event.ID, at, r.outcome())
 }
 
 // place is where a record lies and when its row is written.
@@ -160,25 +166,47 @@ func (b *batch) typeEvent(partition int32, r *record, event *schema.Event, at sc
 		in.token.begin(b.salt, b.topic, table.Name, b.warehouse.Revision)
 		b.events[table] = in
 	}
-	in.events.Append(event, r.value, at)
-	in.token.row(at.Epoch, partition, r, event.ID)
-	r.in = in
+	r.in, r.erased = in, b.tombstones.Covers(event)
+	in.append(partition, r, event, at)
 }
 
-// bury makes a dead letter of a record: **with its bytes, key, headers and the reason.**
+// append adds the row of a record that typeEvent has looked at: **a covered one without what is personal.**
+func (in *insertion) append(partition int32, r *record, event *schema.Event, at schema.Record) {
+	if r.erased {
+		in.events.AppendErased(event, at)
+	} else {
+		in.events.Append(event, r.value, at)
+	}
+	in.token.row(at.Epoch, partition, r, event.ID)
+}
+
+// outcome is the ledger's of a record whose row is in, or on its way.
+func (r *record) outcome() schema.Outcome {
+	if r.erased {
+		return schema.Erased
+	}
+	return schema.Inserted
+}
+
+// bury makes a dead letter of a record: **with its bytes, key, headers and the reason**, unless it is about an erased lead.
 func (b *batch) bury(partition int32, r *record, why *schema.Refusal, at schema.Record) {
 	key, headers := r.unpack()
-	b.letters.Append(key, r.value, headers, why.Reason, why.Detail, at)
+	r.erased = b.tombstones.CoversLetter(&b.decoder, key, r.value)
+	if r.erased {
+		b.letters.AppendErased(key, headers, why.Reason, at)
+	} else {
+		b.letters.Append(key, r.value, headers, why.Reason, why.Detail, at)
+	}
 	b.deadLetters.token.row(at.Epoch, partition, r, "")
-	b.refusals[why.Reason]++
 }
 
-// retype types the events that are not in ClickHouse yet again, with the columns of another warehouse. Rows that are in
-// stay what they are: their block is done, and backfill re-types them like any other old row. Rows that were refused are
-// judged anew.
+// retype types the events that are not in ClickHouse yet again, with the columns and tombstones of another warehouse. Rows
+// that are in stay what they are: their block is done, and backfill re-types them, or an erasure blanks them, like any other
+// old row. Rows that were refused are judged anew.
 func (b *batch) retype(w *schema.Warehouse, now time.Time) error {
 	b.warehouse = nil // new blocks: the records still point at the old ones, to know which are done
 	b.retable(w)
+	changed := false
 	for _, f := range b.fetched {
 		for i := range f.records {
 			r := &f.records[i]
@@ -190,10 +218,37 @@ func (b *batch) retype(w *schema.Warehouse, now time.Time) error {
 				b.warehouse = nil
 				return err
 			}
+			before := r.erased
 			b.typeEvent(f.partition, r, event, b.place(f.partition, r, now))
+			changed = changed || r.erased != before
 		}
 	}
+	if !b.deadLetters.done {
+		b.rebury(now)
+	}
+	if changed {
+		return b.reenter(now)
+	}
 	return nil
+}
+
+// rebury writes the dead letters of records that are no events anew, as the tombstones want them now.
+func (b *batch) rebury(now time.Time) {
+	if b.letters.Rows() == 0 {
+		return
+	}
+	b.deadLetters.begin(b.salt, b.topic, 0)
+	for _, f := range b.fetched {
+		for i := range f.records {
+			r := &f.records[i]
+			if r.in != nil {
+				continue
+			}
+			if _, err := b.decoder.Decode(r.value); err != nil {
+				b.bury(f.partition, r, refusal(err), b.place(f.partition, r, now))
+			}
+		}
+	}
 }
 
 // decodeAgain decodes what was an event the first time: decoding knows no schema.

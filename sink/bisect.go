@@ -205,8 +205,7 @@ func (f *flusher) insertPart(ctx context.Context, b *batch, in *insertion, rows 
 		if err != nil {
 			return err
 		}
-		in.events.Append(event, r.value, b.place(r.partition, r.record, time.Now()))
-		in.token.row(b.epoch, r.partition, r.record, event.ID)
+		in.append(r.partition, r.record, event, b.place(r.partition, r.record, time.Now()))
 	}
 	return f.send(ctx, in)
 }
@@ -221,11 +220,18 @@ func (b *batch) goneIn(rows []located) {
 // condemn makes dead letters of the rows that are blamed, and writes the ledger's entries anew. Everything else of the
 // batch is in, the records that are no events included, and the ledger has not been sent.
 func (b *batch) condemn(rejected []blamed, now time.Time) error {
+	b.condemned = rejected
+	b.refusals[schema.Rejected] += len(rejected)
+	b.buryCondemned(now)
+	return b.reenter(now)
+}
+
+// buryCondemned writes their dead letters.
+func (b *batch) buryCondemned(now time.Time) {
 	b.deadLetters.begin(b.salt, b.topic, 0)
-	for _, r := range rejected {
+	for _, r := range b.condemned {
 		b.bury(r.partition, r.record, &schema.Refusal{Reason: schema.Rejected, Detail: r.detail}, b.place(r.partition, r.record, now))
 	}
-	return b.reenter(now)
 }
 
 // reenter writes the ledger's entries anew, now that it is known what has become of every record.
@@ -243,7 +249,7 @@ func (b *batch) reenter(now time.Time) error {
 			if err != nil {
 				return err
 			}
-			b.enter(f.partition, r, event.ID, at, schema.Inserted)
+			b.enter(f.partition, r, event.ID, at, r.outcome())
 		}
 	}
 	return nil

@@ -96,7 +96,7 @@ func (f *flusher) attempt(ctx context.Context, b *batch) error {
 	case inserting:
 		return f.insertRows(ctx, b)
 	case burying:
-		return f.insert(ctx, &b.deadLetters)
+		return f.bury(ctx, b)
 	case recording:
 		return f.insert(ctx, &b.deliveries)
 	default:
@@ -125,6 +125,23 @@ func (f *flusher) insertRows(ctx context.Context, b *batch) error {
 	}
 	f.metrics.visible(b, time.Now())
 	return f.settle(b)
+}
+
+// bury inserts the dead letters of refused rows: like rows, as a young reading's tombstones want them, however long they
+// have waited.
+func (f *flusher) bury(ctx context.Context, b *batch) error {
+	if b.deadLetters.done || b.letters.Rows() == 0 {
+		return nil
+	}
+	w, err := f.schemas.fresh(ctx)
+	if err != nil {
+		return err
+	}
+	if w.Erased != b.tombstones {
+		b.tombstones = w.Erased
+		b.buryCondemned(time.Now())
+	}
+	return f.insert(ctx, &b.deadLetters)
 }
 
 // insertTables is one attempt at every table that is not done. They do not depend on each other: one that fails does not

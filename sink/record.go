@@ -18,6 +18,7 @@ type record struct {
 	offset   int64
 	received int64      // the record's time in ms since the epoch
 	in       *insertion // where its row is; nil for a dead letter
+	erased   bool       // its row, or dead letter, is blanked: a tombstone covers it
 }
 
 // size is what a record counts for against BatchBytes.

@@ -94,7 +94,7 @@ func (s *schemas) read(ctx context.Context) error {
 	if !reflect.DeepEqual(w, s.now.Load()) {
 		s.now.Store(w)
 		s.metrics.schemaRevision.Set(float64(w.Revision))
-		s.log.Info().Uint32("revision", w.Revision).Int("tables", len(w.Tables)).Strs("warnings", w.Warnings).Msg("schema read")
+		s.log.Info().Uint32("revision", w.Revision).Int("tables", len(w.Tables)).Int("erased", w.Erased.Len()).Strs("warnings", w.Warnings).Msg("schema read")
 	}
 	s.readAt, s.expired = began, false
 	return nil

@@ -8,7 +8,8 @@ import (
 )
 
 // token makes a block's insert_deduplication_token: a hash over the table, the revision its rows are typed with, and of
-// every row the topic, its epoch, partition, offset, record time and event ID; and a salt of the process.
+// every row the topic, its epoch, partition, offset, record time, event ID and whether it is blanked; and a salt of the
+// process.
 //
 // ClickHouse drops a block that comes under a used token, whatever is in it and without an error. So it is never over
 // offsets alone, which start again when a topic is recreated; nor over record time and ID with them, since a copied topic
@@ -38,9 +39,18 @@ func (t *token) row(epoch uint32, partition int32, r *record, eventID string) {
 	t.number(r.offset)
 	t.number(r.received)
 	t.text(eventID)
+	t.buf = append(t.buf, blank(r))
 	if len(t.buf) > 4<<10 {
 		t.drain()
 	}
+}
+
+// blank: a row that has been blanked since its block was sent is another row, and must not be dropped as the same.
+func blank(r *record) byte {
+	if r.erased {
+		return 1
+	}
+	return 0
 }
 
 // text writes its length too, so that no two sequences of fields look the same.
