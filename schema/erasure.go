@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
@@ -194,47 +195,138 @@ const maxLeadID = 1024
 // Erase records a lead's tombstone. **It comes before anything is blanked**: once every sink has read it, which takes two of
 // their reload intervals, no more of the lead's data comes in. A second call changes nothing.
 func Erase(ctx context.Context, conn driver.Conn, database, lead string, at time.Time) (Tombstone, error) {
-	if lead == "" || len(lead) > maxLeadID || !utf8.ValidString(lead) {
-		return Tombstone{}, fmt.Errorf("a lead's ID is a text of 1 to %d bytes", maxLeadID)
+	all, err := EraseAll(ctx, conn, database, []string{lead}, at)
+	return all[lead], err
+}
+
+// EraseAll is Erase for many leads: one INSERT for those that are new, and all of them read back.
+func EraseAll(ctx context.Context, conn driver.Conn, database string, leads []string, at time.Time) (map[string]Tombstone, error) {
+	for _, lead := range leads {
+		if err := CheckLead(lead); err != nil {
+			return nil, err
+		}
 	}
 	if err := CheckDatabase(database); err != nil {
-		return Tombstone{}, err
+		return nil, err
 	}
 	var there uint64
 	err := conn.QueryRow(ctx, "SELECT count() FROM system.tables WHERE database = ? AND name = ?", database, erasuresTable.name).Scan(&there)
 	if err != nil {
-		return Tombstone{}, fmt.Errorf("read system.tables: %w", err)
+		return nil, fmt.Errorf("read system.tables: %w", err)
 	}
 	if there == 0 {
-		return Tombstone{}, fmt.Errorf("database %s has no table %s: %w", database, erasuresTable.name, ErrNotSetUp)
+		return nil, fmt.Errorf("database %s has no table %s: %w", database, erasuresTable.name, ErrNotSetUp)
 	}
-	was, found, err := tombstone(ctx, conn, database, lead)
-	if err != nil || found {
-		return was, err
+	was, err := ErasedOf(ctx, conn, database, leads)
+	if err != nil {
+		return nil, err
 	}
-	at = at.UTC().Truncate(time.Millisecond)
-	err = insert(ctx, conn, database, erasuresTable.name, []insertColumn{
-		{"entity", []string{erasedEntity}},
-		{"entity_id", []string{lead}},
-		{"erased_at", []time.Time{at}},
-	}, 1, "")
-	return Tombstone{ErasedAt: at, New: err == nil}, err
+	var entities, ids []string
+	var times []time.Time
+	for _, lead := range leads {
+		if _, found := was[lead]; !found {
+			entities, ids, times = append(entities, erasedEntity), append(ids, lead), append(times, at.UTC().Truncate(time.Millisecond))
+		}
+	}
+	if len(ids) == 0 {
+		return was, nil
+	}
+	err = insert(ctx, conn, database, erasuresTable.name, []insertColumn{{"entity", entities}, {"entity_id", ids}, {"erased_at", times}}, len(ids), "")
+	if err != nil {
+		return nil, err
+	}
+	all, err := ErasedOf(ctx, conn, database, leads)
+	if err != nil {
+		return nil, err
+	}
+	for _, lead := range ids {
+		t, found := all[lead]
+		if !found {
+			return nil, errors.New("a tombstone was written and is not to be seen: does another replica answer? Run it again")
+		}
+		t.New = true
+		all[lead] = t
+	}
+	return all, nil
 }
 
-// tombstone reads a lead's, the earliest where two were written at once.
-func tombstone(ctx context.Context, conn driver.Conn, database, lead string) (was Tombstone, found bool, err error) {
-	var n uint64
-	err = conn.QueryRow(ctx, fmt.Sprintf("SELECT count(), min(erased_at) FROM %s.%s WHERE entity = ? AND entity_id = ?", quote(database), quote(erasuresTable.name)),
-		erasedEntity, lead).Scan(&n, &was.ErasedAt)
-	if err != nil {
-		return was, false, fmt.Errorf("read erasures: %w", err)
+// CheckLead says what is wrong with a lead's ID that is given by hand.
+func CheckLead(lead string) error {
+	if lead == "" || len(lead) > maxLeadID || !utf8.ValidString(lead) {
+		return fmt.Errorf("a lead's ID is a text of 1 to %d bytes", maxLeadID)
 	}
-	return was, n > 0, nil
+	return nil
 }
+
+// ErasedOf reads the tombstones of leads that have one: the earliest where two were written at once.
+func ErasedOf(ctx context.Context, conn driver.Conn, database string, leads []string) (map[string]Tombstone, error) {
+	settings := clickhouse.Settings{"max_query_size": tombstonesQueryBytes}
+	rows, err := conn.Query(clickhouse.Context(ctx, clickhouse.WithSettings(settings)),
+		fmt.Sprintf("SELECT entity_id, min(erased_at) FROM %s.%s WHERE entity = ? AND entity_id IN (SELECT arrayJoin(?)) GROUP BY entity_id",
+			quote(database), quote(erasuresTable.name)), erasedEntity, leads)
+	if err != nil {
+		return nil, fmt.Errorf("read erasures: %w", err)
+	}
+	defer rows.Close()
+	all := map[string]Tombstone{}
+	for rows.Next() {
+		var id string
+		var t Tombstone
+		if err := rows.Scan(&id, &t.ErasedAt); err != nil {
+			return nil, fmt.Errorf("read erasures: %w", err)
+		}
+		all[id] = t
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read erasures: %w", err)
+	}
+	return all, nil
+}
+
+// tombstonesQueryBytes bounds the text that names leads: a thousand IDs of 1,024 bytes, every one escaped.
+const tombstonesQueryBytes = 4 << 20
 
 // Blanking is what erasure does to a row of an event table, as the assignments of an ALTER TABLE … UPDATE: of the columns
 // that the table has now, **also those that somebody has renamed or added by hand**, all but the ones that are kept.
 func (w *Warehouse) Blanking(ctx context.Context, conn driver.Conn, t *Table) (string, error) {
+	columns, err := w.blanked(ctx, conn, t)
+	if err != nil {
+		return "", err
+	}
+	assignments := make([]string, len(columns))
+	for i, c := range columns {
+		assignments[i] = fmt.Sprintf("%s = defaultValueOfTypeName(%s)", quote(c.name), literal(c.typ))
+	}
+	return strings.Join(assignments, ", "), nil
+}
+
+// Unblanked is what is true of a row of an event table that Blanking would change, in SQL.
+func (w *Warehouse) Unblanked(ctx context.Context, conn driver.Conn, t *Table) (string, error) {
+	columns, err := w.blanked(ctx, conn, t)
+	if err != nil {
+		return "", err
+	}
+	conditions := make([]string, len(columns))
+	for i, c := range columns {
+		conditions[i] = c.holdsSomething()
+	}
+	return "(" + strings.Join(conditions, " OR ") + ")", nil
+}
+
+// holdsSomething is true where a column is not what Blanking makes it.
+func (c columnDef) holdsSomething() string {
+	name, inner := quote(c.name), strings.TrimPrefix(c.typ, "LowCardinality(")
+	switch {
+	case strings.HasPrefix(inner, "Nullable("):
+		return "isNotNull(" + name + ")"
+	case strings.HasPrefix(inner, "String"), strings.HasPrefix(inner, "Array("), strings.HasPrefix(inner, "Map("):
+		return "notEmpty(" + name + ")"
+	}
+	return fmt.Sprintf("toString(%s) != toString(defaultValueOfTypeName(%s))", name, literal(c.typ)) // somebody's own, of any type
+}
+
+// blanked are the columns that Blanking changes.
+func (w *Warehouse) blanked(ctx context.Context, conn driver.Conn, t *Table) (columns []columnDef, err error) {
 	var kept []string
 	for _, d := range slices.Concat(headColumns, tailColumns) {
 		if !slices.Contains(erasedColumns, d.name) {
@@ -246,28 +338,27 @@ func (w *Warehouse) Blanking(ctx context.Context, conn driver.Conn, t *Table) (s
 			kept = append(kept, c.Name)
 		}
 	}
-	var assignments []string
 	// What is computed from other columns follows them.
 	rows, err := conn.Query(ctx, `SELECT name, type FROM system.columns WHERE database = ? AND table = ?
 AND default_kind NOT IN ('ALIAS', 'MATERIALIZED', 'EPHEMERAL') AND NOT has(?, name) ORDER BY position`, w.Database, t.Name, kept)
 	if err != nil {
-		return "", fmt.Errorf("read the columns of %s: %w", t.Name, err)
+		return nil, fmt.Errorf("read the columns of %s: %w", t.Name, err)
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var name, typ string
-		if err := rows.Scan(&name, &typ); err != nil {
-			return "", fmt.Errorf("read the columns of %s: %w", t.Name, err)
+		var c columnDef
+		if err := rows.Scan(&c.name, &c.typ); err != nil {
+			return nil, fmt.Errorf("read the columns of %s: %w", t.Name, err)
 		}
-		assignments = append(assignments, fmt.Sprintf("%s = defaultValueOfTypeName(%s)", quote(name), literal(typ)))
+		columns = append(columns, c)
 	}
 	if err := rows.Err(); err != nil {
-		return "", fmt.Errorf("read the columns of %s: %w", t.Name, err)
+		return nil, fmt.Errorf("read the columns of %s: %w", t.Name, err)
 	}
-	if len(assignments) == 0 {
-		return "", errors.New("the table " + t.Name + " has gone")
+	if len(columns) == 0 {
+		return nil, errors.New("the table " + t.Name + " has gone")
 	}
-	return strings.Join(assignments, ", "), nil
+	return columns, nil
 }
 
 // ErasedDetail is dead_letters.detail of a letter that was erased. It is what tells one: a body may be empty by itself.
@@ -279,12 +370,21 @@ var keptHeaders = []string{"event-id", "event-type", "signature-secret-id", "tra
 // BlankingLetters is what erasure does to a dead letter, as the assignments of an ALTER TABLE … UPDATE. Position, key, reason,
 // status and times are kept.
 func BlankingLetters() string {
+	return fmt.Sprintf("payload = '', detail = %s, headers = arrayMap(h -> CAST((h.1, if(h.1 IN (%s), h.2, '')), 'Tuple(name String, value String)'), headers)",
+		literal(ErasedDetail), keptHeadersSQL())
+}
+
+// UnblankedLetters is what is true of a dead letter that BlankingLetters would change, in SQL.
+func UnblankedLetters() string {
+	return fmt.Sprintf("(notEmpty(payload) OR detail != %s OR arrayExists(h -> h.1 NOT IN (%s) AND notEmpty(h.2), headers))", literal(ErasedDetail), keptHeadersSQL())
+}
+
+func keptHeadersSQL() string {
 	names := make([]string, len(keptHeaders))
 	for i, n := range keptHeaders {
 		names[i] = literal(n)
 	}
-	return fmt.Sprintf("payload = '', detail = %s, headers = arrayMap(h -> CAST((h.1, if(h.1 IN (%s), h.2, '')), 'Tuple(name String, value String)'), headers)",
-		literal(ErasedDetail), strings.Join(names, ", "))
+	return strings.Join(names, ", ")
 }
 
 // AppendErased adds a dead letter whose bytes are gone.
