@@ -21,7 +21,8 @@ type Result struct {
 	Steps    int    // of the plan: all applied, or with PlanOnly none
 	Retyped  uint64 // rows written again with newer columns
 	Moved    uint64 // rows that left other_events for their table
-	Carried  uint64 // of both, those whose payload could not be read, and which stay as they are
+	Carried  uint64 // of both, those whose payload could not be read or was erased, and which stay as they are
+	Erased   uint64 // of both, those about leads that were erased, and which were written blank
 }
 
 // Run does everything: it returns when the warehouse is as the catalog says and no row is typed with older columns, or
@@ -108,11 +109,19 @@ func (b *Backfill) printPlan(c *schema.Catalog, source string, plan *schema.Plan
 		line("Plan for the database %s:", b.cfg.Database)
 	}
 	for _, s := range plan.Steps {
-		line("  %s", s.Summary)
-		if b.cfg.PlanOnly {
+		switch {
+		case b.cfg.PlanOnly:
+			line("  %s", s.Summary)
 			for sql := range strings.SplitSeq(s.Statement, "\n") {
 				line("      %s", sql)
 			}
+		case s.View == "":
+			line("  %s", s.Summary)
+		}
+	}
+	if !b.cfg.PlanOnly {
+		for _, s := range viewLines(plan.Steps) {
+			line("  %s", s)
 		}
 	}
 	for _, t := range todo.stale {
@@ -139,6 +148,26 @@ func (b *Backfill) printPlan(c *schema.Catalog, source string, plan *schema.Plan
 	b.print(text.String())
 }
 
+// viewLines says in two lines what becomes of the views: they are dozens, and made by one release at once.
+func viewLines(steps []schema.Step) (lines []string) {
+	for _, mark := range []string{"+", "~"} {
+		var names []string
+		for _, s := range steps {
+			if s.View != "" && strings.HasPrefix(s.Summary, mark) {
+				names = append(names, s.View)
+			}
+		}
+		switch len(names) {
+		case 0:
+		case 1:
+			lines = append(lines, mark+" view "+names[0])
+		default:
+			lines = append(lines, fmt.Sprintf("%s %d views: %s", mark, len(names), strings.Join(names, ", ")))
+		}
+	}
+	return lines
+}
+
 // maxFindings are printed: a warehouse's are a handful, a hostile catalog's tens of thousands.
 const maxFindings = 100
 
@@ -152,7 +181,10 @@ func warnings(w *schema.Warehouse) []string {
 func (b *Backfill) printResult(r Result) {
 	text := fmt.Sprintf("Done: %s is at revision %d; %d rows typed again, %d moved out of %s.\n", b.cfg.Database, r.Revision, r.Retyped, r.Moved, schema.OtherEvents)
 	if r.Carried > 0 {
-		text += fmt.Sprintf("Of these, %d rows hold a payload that is no envelope, or another event's: their columns stay as they are.\n", r.Carried)
+		text += fmt.Sprintf("Of these, %d rows hold a payload that is no envelope, or another event's, or was erased: their columns stay as they are.\n", r.Carried)
+	}
+	if r.Erased > 0 {
+		text += fmt.Sprintf("Of these, %d rows are about leads that were erased: they were written blank.\n", r.Erased)
 	}
 	b.print(text)
 }

@@ -70,6 +70,7 @@ var eventIDColumn = columnDef{name: "event_id", typ: "String", comment: "the eve
 func conflictsView(database string) viewDef {
 	return viewDef{
 		name:    "event_id_conflicts",
+		reads:   []string{"events"},
 		comment: "event IDs that came with more than one body: the event tables hold one of them, deliveries knows of all",
 		columns: []columnDef{
 			eventIDColumn,
@@ -86,6 +87,7 @@ func conflictsView(database string) viewDef {
 func redeliveriesView(database string) viewDef {
 	return viewDef{
 		name:    "redeliveries",
+		reads:   []string{"events"},
 		comment: "event IDs that were delivered more than once",
 		columns: []columnDef{
 			eventIDColumn,

@@ -23,6 +23,7 @@ const (
 // Model is what a catalog asks of a database.
 type Model struct {
 	Tables   []*Table // event tables in catalog order, other_events last
+	Types    []Type   // event types that have such a table, in catalog order
 	Findings []string // what did not become a column, and why
 }
 
@@ -35,6 +36,15 @@ type Table struct {
 	// Revision is the last one that changed the table's columns: rows whose _schema is lower want typing again.
 	// 0 in a Model.
 	Revision uint32
+}
+
+// Type is an event type of the catalog, for its view.
+type Type struct {
+	Name        string // "lead.created"
+	Table       string // "lead_events"
+	Description string // Leadron's
+
+	sources map[string]bool // Column.source of the columns that its example fills
 }
 
 // inferring is one table under construction.
@@ -75,6 +85,7 @@ func Infer(c *Catalog) *Model {
 			m.find("%.80q: the entities %q and %q would share the table %s; its events go to %s", e.Type, t.Entity, entity, name, OtherEvents)
 			continue
 		}
+		m.Types = append(m.Types, Type{e.Type, name, e.Description, map[string]bool{}})
 		m.event(t, e)
 	}
 	for _, t := range m.Tables {
@@ -177,6 +188,7 @@ func (m *Model) column(t *inferring, eventType string, path []string, kind Kind,
 			t.Columns[i].Kind = Mixed
 		}
 		t.seenIn[source] = append(t.seenIn[source], eventType)
+		m.Types[len(m.Types)-1].sources[source] = true
 		return
 	}
 	switch {
@@ -190,6 +202,7 @@ func (m *Model) column(t *inferring, eventType string, path []string, kind Kind,
 	t.taken[name] = true
 	t.bySource[source] = len(t.Columns)
 	t.seenIn[source] = []string{eventType}
+	m.Types[len(m.Types)-1].sources[source] = true
 	var example bytes.Buffer // without white space: a catalog laid out another way is no change
 	if json.Compact(&example, v.raw) == nil {
 		t.example[source] = example.String()

@@ -20,6 +20,7 @@ type Plan struct {
 type Step struct {
 	Summary   string // one line for the reader: "+ lead_events.score: Nullable(Decimal(38, 9)), score of lead.scored"
 	Statement string // "" when the thing stands already and is only to be recorded
+	View      string // the view it makes or makes anew; "" for all else
 	changes   []change
 }
 
@@ -50,9 +51,8 @@ func Diff(m *Model, s *State) (*Plan, error) {
 			tables = append(slices.Clone(tables), &Table{Name: name, Entity: records[name].entity})
 		}
 	}
-	p.view(s, eventsView(s.Database, tables))
-	for _, v := range bookViews(s.Database) {
-		p.view(s, v)
+	if err := p.planViews(m, s, tables); err != nil {
+		return nil, err
 	}
 	return p, nil
 }
@@ -62,7 +62,7 @@ func (p *Plan) step(summary, statement string, changes ...change) {
 	if len(changes) > 0 {
 		changes[0].statement = statement
 	}
-	p.Steps = append(p.Steps, Step{summary, statement, changes})
+	p.Steps = append(p.Steps, Step{Summary: summary, Statement: statement, changes: changes})
 }
 
 // table creates a table or adds the columns it lacks.
@@ -227,18 +227,14 @@ func (t *recorded) has(name string) bool {
 // view, so the text cannot be compared with what system.tables says.
 func (p *Plan) view(s *State, v viewDef) {
 	statement := v.createSQL(p.Database)
-	last := ""
-	for _, c := range s.changes {
-		if c.table == v.name && c.kind == kindView {
-			last = c.statement
-		}
-	}
+	last := s.lastView(v.name).statement
 	mark := "~"
 	if s.tables[v.name] == nil {
 		mark, last = "+", ""
 	}
 	if last != statement {
-		p.step(mark+" view "+v.name, statement, change{table: v.name, kind: kindView})
+		p.step(mark+" view "+v.name, statement, change{table: v.name, kind: kindView, eventType: v.eventType})
+		p.Steps[len(p.Steps)-1].View = v.name
 	}
 }
 

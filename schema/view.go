@@ -5,10 +5,14 @@ import (
 	"strings"
 )
 
-// viewDef is a view. Its columns are named one by one: SELECT * in a view is frozen when the view is made.
+// viewDef is a view. Its columns are named one by one: SELECT * in a view is frozen when the view is made. ClickHouse casts
+// what a query gives to the declared type, and leaves out what is not declared.
 type viewDef struct {
 	name, comment, query string
 	columns              []columnDef // with their comments; nil: as the query has them
+	reads                []string    // views it stands on, among others
+	key                  string      // see views.View
+	eventType            string      // of a view of one event type
 }
 
 func (v viewDef) createSQL(database string) string {
@@ -20,7 +24,7 @@ func (v viewDef) createSQL(database string) string {
 		}
 		columns = "\n(\n    " + strings.Join(lines, ",\n    ") + "\n)"
 	}
-	return fmt.Sprintf("CREATE OR REPLACE VIEW %s.%s%s AS\n%s\nCOMMENT %s", quote(database), quote(v.name), columns, v.query, literal(v.comment))
+	return fmt.Sprintf("CREATE OR REPLACE VIEW %s.%s%s AS\n%s\nCOMMENT %s", quote(database), quote(v.name), columns, v.query, literal(v.comment+viewMark))
 }
 
 const eventsColumns = "event_id, event_type, occurred_at, payload, _received_at, _loaded_at, _partition, _offset"

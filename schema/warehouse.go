@@ -65,6 +65,7 @@ type dbTable struct {
 	engine, sortingKey, comment string
 	settings                    string            // as SQL
 	columns                     map[string]string // name → type
+	order                       []string          // the names by position
 }
 
 // change is a row of schema_changes.
@@ -154,6 +155,7 @@ func (s *State) readTables(ctx context.Context, conn driver.Conn) error {
 			s.tables[table] = t
 		}
 		t.columns[column] = typ
+		t.order = append(t.order, column)
 	}
 	return rows.Err()
 }
