@@ -8,7 +8,7 @@
 -- column: completed_at Nullable(DateTime64(3, 'UTC')) when it was completed first, UTC
 -- column: is_completed Bool whether it has been completed
 -- column: hours_to_complete Nullable(Float64) hours from created_at to completed_at
-SELECT task_id, title, assignee_id, created_at, completed_at, isNotNull(completed_at) AS is_completed,
+SELECT task_id, title, assignee_id, created_at, completed_at, toBool(isNotNull(completed_at)) AS is_completed,
   dateDiff('millisecond', created_at, completed_at) / 3600000 AS hours_to_complete
 FROM
 (
