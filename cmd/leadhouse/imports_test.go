@@ -15,11 +15,13 @@ func TestImportDirection(t *testing.T) {
 	allowed := map[string][]string{
 		"schema": {}, "ingest": {"schema"}, "sink": {"schema"}, "backfill": {"schema"},
 		"cmd/leadhouse": {"schema", "ingest", "sink", "backfill"},
-		"cmd/demo":      {"schema", "deploy/local"},
+		"cmd/demo":      {"schema", "deploy/local", "deploy/clickhouse"},
 		"cmd/bench":     {"schema", "deploy/local"},
 		"cmd/chaos":     {"schema", "deploy/local"},
 		"deploy/local":  {"schema"},
 		"deploy/bi":     {"schema", "backfill", "deploy/local"}, // for tests alone
+
+		"deploy/clickhouse/dashboard": {}, "deploy/grafana": {},
 	}
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, module+"...").Output()
 	if err != nil {
