@@ -16,6 +16,8 @@
 //     that was killed repeats at most one chunk.
 //   - **No row is lost.** A row whose payload cannot be read stays, with the columns it has. Dead letters expire only where
 //     Config.DeadLettersTTL asks ClickHouse for it.
+//   - **Erased data are not written back.** Tombstones are read after the rows and before each insert; what they cover is
+//     written blank, and a row that is blank stays so.
 //   - **The API key goes to Config.APIURL alone**: to no redirect, over no plain connection but a loopback one, and into
 //     no log or error.
 //
@@ -43,5 +45,7 @@
 //	a payload is no envelope, or another's    the row is carried to the newest revision as it is, and reported
 //	  event's
 //	someone added a column of their own       a row that is written again has its DEFAULT there
-//	someone deletes rows at the same moment   a row read before may be written again after: do not erase beside a backfill
+//	a lead is erased at the same moment       its rows are written blank; what an insert under way still brings in, erase
+//	                                          finds when it looks again
+//	someone deletes rows at the same moment   a row read before may be written again after: delete with leadhouse erase
 package backfill

@@ -34,9 +34,10 @@ func (b *Backfill) fill(ctx context.Context, w *schema.Warehouse, todo tableRows
 			if err := c.write(ctx, b); err != nil {
 				return err
 			}
-			result.Retyped += uint64(c.rows)
+			result.Retyped += uint64(len(c.rows))
 			result.Carried += uint64(len(c.odd))
-			b.cfg.Progress.Add(c.rows)
+			result.Erased += c.covered
+			b.cfg.Progress.Add(len(c.rows))
 			c.reset()
 			free <- c // room for both
 		}
@@ -74,7 +75,7 @@ func (b *Backfill) readStale(ctx context.Context, todo tableRows, free <-chan *c
 			return ctx.Err()
 		}
 	})
-	if err != nil || c.rows == 0 {
+	if err != nil || len(c.rows) == 0 {
 		return err
 	}
 	select {

@@ -35,15 +35,16 @@ func (b *Backfill) move(ctx context.Context, w *schema.Warehouse, todo tableRows
 
 	m := &moving{chunk: newChunk(w, other, t)}
 	flush := func() error {
-		if m.chunk.rows == 0 {
+		if len(m.chunk.rows) == 0 {
 			return nil
 		}
 		if err := b.moveChunk(ctx, m); err != nil {
 			return err
 		}
-		result.Moved += uint64(m.chunk.rows)
+		result.Moved += uint64(len(m.chunk.rows))
 		result.Carried += uint64(len(m.chunk.odd))
-		b.cfg.Progress.Add(m.chunk.rows)
+		result.Erased += m.chunk.covered
+		b.cfg.Progress.Add(len(m.chunk.rows))
 		m.reset()
 		return nil
 	}

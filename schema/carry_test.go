@@ -16,7 +16,7 @@ func TestCarryWithinATable(t *testing.T) {
 	w = d.evolve(catalog(t, "lead.seen", `{"leadId":"x","score":1}`))
 	lead := w.TableFor("lead.seen")
 	for range 2 { // a crash after it repeats it
-		if err := w.Carry(t.Context(), d.conn, lead, lead, []string{`evt_'"1`, "evt_none"}); err != nil {
+		if err := w.Carry(t.Context(), d.conn, lead, lead, []string{`evt_'"1`, "evt_none"}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -50,7 +50,7 @@ func TestCarryIntoAnotherTable(t *testing.T) {
 	if err := b.Insert(t.Context(), d.conn, ""); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Carry(t.Context(), d.conn, other, lead, []string{"evt_1"}); err != nil {
+	if err := w.Carry(t.Context(), d.conn, other, lead, []string{"evt_1"}, nil); err != nil {
 		t.Fatal(err)
 	}
 	same := one[bool](d, "SELECT (SELECT tuple(* EXCEPT lead_id) FROM "+d.name+".lead_events) = (SELECT tuple(*) FROM "+d.name+".other_events)")

@@ -58,6 +58,21 @@ func (c Column) OutlivesErasure() bool {
 	return isID && name != "" && len(c.Path) == 1 || slices.Contains(outlives, c.field())
 }
 
+// holdsLead says whether a column is a table's lead_id: what an event is about, where data.leadId is one text.
+func (c Column) holdsLead() bool {
+	return c.Kind == Text && c.EventType == "" && c.field() == erasedField
+}
+
+// LeadColumn is the column that has an event's lead; "" where the catalog names none. Where it is not NULL it is exact.
+func (t *Table) LeadColumn() string {
+	for _, c := range t.Columns {
+		if c.holdsLead() {
+			return c.Name
+		}
+	}
+	return ""
+}
+
 // erasedColumns are those of headColumns and tailColumns that are blanked.
 var erasedColumns = []string{"payload", "_invalid_fields"}
 
