@@ -45,7 +45,7 @@ type batch struct {
 	salt, topic       string // for tokens
 	maxRows, maxBytes int
 
-	warehouse   *schema.Warehouse // **all event rows are typed by it and marked with its revision**
+	warehouse   *schema.Warehouse  // **all event rows are typed by it and marked with its revision**
 	tombstones  *schema.Tombstones // **whose rows and dead letters are blanked: of the same reading**, or a later one
 	decoder     schema.Decoder
 	events      map[*schema.Table]*insertion

@@ -2,6 +2,8 @@ package sink_test
 
 import (
 	"fmt"
+
+	"github.com/leadhouse/leadhouse/schema"
 )
 
 type (
@@ -52,7 +54,8 @@ func (w *world) ledger() map[position]string {
 //  1. each event ID is exactly once in the database under FINAL, in its table, with bytes that were sent under it;
 //  2. the books balance: the ledger has exactly one entry for each record, with the right outcome, and no others;
 //  3. each dead letter is there once, with its bytes, key, headers and reason;
-//  4. the committed offset is the end of what was produced, and no further.
+//  4. what is about an erased lead has no bytes there, and is as complete as the rest;
+//  5. the committed offset is the end of what was produced, and no further.
 func (w *world) check() {
 	w.Helper()
 	w.awaitCommitted()
@@ -77,7 +80,11 @@ func (w *world) checkEvents() {
 		if bodies[s.id] == nil {
 			bodies[s.id] = map[string]bool{}
 		}
-		bodies[s.id][s.body] = true
+		if s.erased {
+			bodies[s.id][""] = true
+		} else {
+			bodies[s.id][s.body] = true
+		}
 	}
 	seen := map[string]int{}
 	for _, r := range w.eventRows() {
@@ -103,6 +110,8 @@ func (w *world) checkLedger() {
 		want := "inserted"
 		if s.id == "" {
 			want = "dead_lettered"
+		} else if s.erased {
+			want = "erased"
 		}
 		at := position{int32(s.partition), s.offset, s.epoch}
 		if got := ledger[at]; got != want {
@@ -131,6 +140,12 @@ func (w *world) checkDeadLetters() {
 		var headers []string
 		for _, h := range s.headers {
 			headers = append(headers, h.Key+"="+string(h.Value))
+		}
+		if s.erased {
+			s.body = ""
+			if r.Detail != schema.ErasedDetail {
+				w.Errorf("dead letter at %v: %+v, want it to be marked as erased", at, r)
+			}
 		}
 		if !found || r.Payload != s.body || r.Key != s.key || r.Reason != string(s.reason) || r.Detail == "" || fmt.Sprint(r.Headers) != fmt.Sprint(headers) {
 			w.Errorf("dead letter at %v: %+v, want %+v", at, r, s.delivery)

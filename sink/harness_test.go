@@ -73,6 +73,7 @@ type delivery struct {
 	id        string        // event ID; "" for a dead letter
 	table     string        // where its event belongs; "" for a dead letter
 	reason    schema.Reason // of a dead letter
+	erased    bool          // whether it arrives blanked
 }
 
 type worldConfig struct {
