@@ -97,7 +97,7 @@ func TestANewEventType(t *testing.T) {
 	}
 	cfg.ChunkRows = 1000
 	result, out := d.run(cfg)
-	want := backfill.Result{Revision: 2, Steps: 2, Moved: 2500}
+	want := backfill.Result{Revision: 2, Steps: 3, Moved: 2500} // its table, its view, events
 	if result != want {
 		t.Errorf("got %+v, want %+v\n%s", result, want, out)
 	}
@@ -227,9 +227,9 @@ func TestAColumnAlteredByHandIsLeftAlone(t *testing.T) {
 	d.run(cfg)
 	d.deliver(d.load(), 0, event("evt_1", "lead.created", `{"leadId":"l","score":5}`))
 	d.exec("ALTER TABLE db.lead_events MODIFY COLUMN score Nullable(Float64)")
-	for range 2 {
+	for _, steps := range []int{1, 0} { // the view lead_created shows nothing there from now on
 		result, out := d.run(cfg)
-		if result.Steps != 0 || strings.Count(out, "! lead_events.score has the type Nullable(Float64)") != 1 {
+		if result.Steps != steps || strings.Count(out, "! lead_events.score has the type Nullable(Float64)") != 1 {
 			t.Errorf("got %+v\n%s", result, out)
 		}
 	}
@@ -347,10 +347,10 @@ func TestAHugeCatalog(t *testing.T) {
 	}
 	cfg := d.config(catalog...)
 	result, out := d.run(cfg)
-	if result.Revision != 1 || !strings.Contains(out, "has 500 typed columns already") || !strings.Contains(out, fmt.Sprintf("and %d more like these", 10*(2001-500)-100)) {
+	if result.Revision != 1 || !strings.Contains(out, "has 500 typed columns already") || !strings.Contains(out, fmt.Sprintf("and %d more like these", 10*(2001-500)+1-100)) { // and the views that wait
 		t.Errorf("got %+v\n%.2000s", result, out)
 	}
-	d.want("SELECT (max(n), count()) FROM (SELECT count() - 11 AS n FROM system.columns WHERE database = '"+d.name+"' AND table LIKE 'thing%' GROUP BY table)", "(500,10)")
+	d.want("SELECT (max(n), count()) FROM (SELECT count() - 11 AS n FROM system.columns WHERE database = '"+d.name+"' AND table LIKE 'thing%events' GROUP BY table)", "(500,10)")
 	d.deliver(d.load(), 0, event("evt_1", "thing3.verb3", `{"thingId":"t","field60":7,"field19999":8}`))
 	d.want("SELECT (thing_id, field60) FROM db.thing3_events", "('t',7)")
 	d.idle(cfg)
