@@ -34,7 +34,7 @@ FROM
     FROM
     (
   {{- end}}
-      SELECT commission_id, given_currency AS currency, argMax(given_partner, position) AS partner_id,
+      SELECT id AS commission_id, given_currency AS currency, argMax(given_partner, position) AS partner_id,
         sumIf(amount, event_type = 'commission.earned') AS earned,
         sumIf(amount, event_type = 'commission.paid') AS paid,
         sum(multiIf(event_type = 'commission.earned', amount, event_type = 'commission.paid', -amount, 0)) AS outstanding,
@@ -46,7 +46,7 @@ FROM
         min(position) AS first_position, maxIf(position, isNotNull(given_partner)) AS partner_position
       FROM
       (
-        SELECT assumeNotNull({{$id}}) AS commission_id, event_type, occurred_at,
+        SELECT assumeNotNull({{$id}}) AS id, event_type, occurred_at,
           concat(reinterpretAsFixedString(byteSwap(toUInt64(toUnixTimestamp64Milli(occurred_at)))), event_id) AS position,
           ifNull({{col "commission_events" "currency" "Nullable(String)"}}, '') AS given_currency,
           ifNull({{col "commission_events" "amount" "Nullable(Decimal(38, 9))"}}, 0) AS amount,
@@ -54,7 +54,7 @@ FROM
         FROM {{table "commission_events"}} FINAL
         WHERE isNotNull({{$id}})
       )
-      GROUP BY commission_id, given_currency
+      GROUP BY id, given_currency
   {{- if has "commission_events" "currency" "Nullable(String)"}}
     )
   ) AS part

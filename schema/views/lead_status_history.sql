@@ -23,18 +23,18 @@ FROM
     arrayJoin(arrayZip(statuses, times, arrayShiftLeft(times, 1), arrayEnumerateUniq(statuses))) AS visit
   FROM
   (
-    SELECT lead_id, minOrNullIf(occurred_at, event_type = 'lead.created') AS lead_created_at,
+    SELECT id AS lead_id, minOrNullIf(occurred_at, event_type = 'lead.created') AS lead_created_at,
       argMax(given_source, position) AS lead_source,
       groupArrayIf((position, assumeNotNull(given_status), occurred_at), isNotNull(given_status)) AS changes
     FROM
     (
-      SELECT assumeNotNull({{col "lead_events" "lead_id" "Nullable(String)"}}) AS lead_id, event_type, occurred_at,
+      SELECT assumeNotNull({{col "lead_events" "lead_id" "Nullable(String)"}}) AS id, event_type, occurred_at,
         concat(reinterpretAsFixedString(byteSwap(toUInt64(toUnixTimestamp64Milli(occurred_at)))), event_id) AS position,
         coalesce({{col "lead_events" "changes_source" "Nullable(String)"}}, {{col "lead_events" "source" "Nullable(String)"}}) AS given_source,
         {{col "lead_events" "changes_status" "Nullable(String)"}} AS given_status
       FROM {{table "lead_events"}} FINAL
       WHERE isNotNull({{col "lead_events" "lead_id" "Nullable(String)"}})
     )
-    GROUP BY lead_id
+    GROUP BY id
   )
 )

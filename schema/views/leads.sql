@@ -17,7 +17,7 @@ SELECT lead_id, email, source, status, created_at, updated_at, is_deleted, if(is
   first_form_id, first_form_at, events
 FROM
 (
-  SELECT lead_id,
+  SELECT id AS lead_id,
     argMax(given_email, position) AS email,
     argMax(given_source, position) AS source,
     argMax(given_status, position) AS status,
@@ -30,7 +30,7 @@ FROM
     countIf(of_lead) AS events
   FROM
   (
-    SELECT assumeNotNull({{col "lead_events" "lead_id" "Nullable(String)"}}) AS lead_id, event_type, occurred_at,
+    SELECT assumeNotNull({{col "lead_events" "lead_id" "Nullable(String)"}}) AS id, event_type, occurred_at,
       concat(reinterpretAsFixedString(byteSwap(toUInt64(toUnixTimestamp64Milli(occurred_at)))), event_id) AS position,
       coalesce({{col "lead_events" "changes_email" "Nullable(String)"}}, {{col "lead_events" "email" "Nullable(String)"}}) AS given_email,
       coalesce({{col "lead_events" "changes_source" "Nullable(String)"}}, {{col "lead_events" "source" "Nullable(String)"}}) AS given_source,
@@ -45,6 +45,6 @@ FROM
     FROM {{table "form_events"}} FINAL
     WHERE event_type = 'form.submitted' AND isNotNull({{col "form_events" "lead_id" "Nullable(String)"}})
   )
-  GROUP BY lead_id
+  GROUP BY id
   HAVING events > 0
 )

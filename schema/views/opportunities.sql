@@ -35,7 +35,7 @@ FROM
     decision.1 AS decided, decision, value, currency, created_at, won_at, lost_at, updated_at, lead_id, partner_id, events
   FROM
   (
-    SELECT opportunity_id,
+    SELECT id AS opportunity_id,
       groupArrayIf((position, effect, given_stage), effect != '') AS moves,
       argMaxIf((effect, occurred_at, given_reason), position, effect NOT IN ('', 'late')) AS decision,
       argMax(given_value, position) AS value,
@@ -50,7 +50,7 @@ FROM
     FROM
     (
       -- A change to a stage named like the end of a deal comes late: it opens nothing, and after the end it is no move.
-      SELECT assumeNotNull({{$id}}) AS opportunity_id, event_type, occurred_at,
+      SELECT assumeNotNull({{$id}}) AS id, event_type, occurred_at,
         concat(reinterpretAsFixedString(byteSwap(toUInt64(toUnixTimestamp64Milli(occurred_at)))), event_id) AS position,
         multiIf(event_type = 'opportunity.won', 'won', event_type = 'opportunity.lost', 'lost', event_type = 'opportunity.created', 'opens',
           event_type != 'opportunity.stage_changed', '', match(ifNull({{$to}}, 'closed'), '(?i)(won|lost|closed)'), 'late', 'opens') AS effect,
@@ -64,6 +64,6 @@ FROM
       FROM {{table "opportunity_events"}} FINAL
       WHERE isNotNull({{$id}})
     )
-    GROUP BY opportunity_id
+    GROUP BY id
   )
 )

@@ -34,7 +34,7 @@ FROM
     opportunity_created_at, currency, value
   FROM
   (
-    SELECT opportunity_id,
+    SELECT id AS opportunity_id,
       groupArrayIf((position, effect, given_stage, occurred_at), effect != '') AS moves,
       argMax(given_value, position) AS value,
       argMaxIf(given_currency, position, isNotNull(given_value)) AS currency,
@@ -42,7 +42,7 @@ FROM
     FROM
     (
       -- A change to a stage named like the end of a deal comes late: it opens nothing, and after the end it is no move.
-      SELECT assumeNotNull({{$id}}) AS opportunity_id, event_type, occurred_at,
+      SELECT assumeNotNull({{$id}}) AS id, event_type, occurred_at,
         concat(reinterpretAsFixedString(byteSwap(toUInt64(toUnixTimestamp64Milli(occurred_at)))), event_id) AS position,
         multiIf(event_type = 'opportunity.won', 'won', event_type = 'opportunity.lost', 'lost', event_type = 'opportunity.created', 'opens',
           event_type != 'opportunity.stage_changed', '', match(ifNull({{$to}}, 'closed'), '(?i)(won|lost|closed)'), 'late', 'opens') AS effect,
@@ -53,6 +53,6 @@ FROM
       FROM {{table "opportunity_events"}} FINAL
       WHERE isNotNull({{$id}})
     )
-    GROUP BY opportunity_id
+    GROUP BY id
   )
 )

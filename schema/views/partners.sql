@@ -8,16 +8,16 @@
 -- column: is_approved Bool whether it has been approved
 -- column: days_to_approve Nullable(Float64) days of 24 hours from registered_at to approved_at
 -- column: updated_at DateTime64(3, 'UTC') when its last event of any type happened, UTC
-SELECT partner_id, company, registered_at, approved_at, toBool(isNotNull(approved_at)) AS is_approved,
+SELECT id AS partner_id, company, registered_at, approved_at, toBool(isNotNull(approved_at)) AS is_approved,
   dateDiff('millisecond', registered_at, approved_at) / 86400000 AS days_to_approve, updated_at
 FROM
 (
-  SELECT assumeNotNull({{col "partner_events" "partner_id" "Nullable(String)"}}) AS partner_id,
+  SELECT assumeNotNull({{col "partner_events" "partner_id" "Nullable(String)"}}) AS id,
     argMax({{col "partner_events" "company" "Nullable(String)"}}, (occurred_at, event_id)) AS company,
     minOrNullIf(occurred_at, event_type = 'partner.registered') AS registered_at,
     minOrNullIf(occurred_at, event_type = 'partner.approved') AS approved_at,
     max(occurred_at) AS updated_at
   FROM {{table "partner_events"}} FINAL
   WHERE isNotNull({{col "partner_events" "partner_id" "Nullable(String)"}})
-  GROUP BY partner_id
+  GROUP BY id
 )

@@ -8,16 +8,16 @@
 -- column: completed_at Nullable(DateTime64(3, 'UTC')) when it was completed first, UTC
 -- column: is_completed Bool whether it has been completed
 -- column: hours_to_complete Nullable(Float64) hours from created_at to completed_at
-SELECT task_id, title, assignee_id, created_at, completed_at, toBool(isNotNull(completed_at)) AS is_completed,
+SELECT id AS task_id, title, assignee_id, created_at, completed_at, toBool(isNotNull(completed_at)) AS is_completed,
   dateDiff('millisecond', created_at, completed_at) / 3600000 AS hours_to_complete
 FROM
 (
-  SELECT assumeNotNull({{col "task_events" "task_id" "Nullable(String)"}}) AS task_id,
+  SELECT assumeNotNull({{col "task_events" "task_id" "Nullable(String)"}}) AS id,
     argMax({{col "task_events" "title" "Nullable(String)"}}, (occurred_at, event_id)) AS title,
     argMax({{col "task_events" "assignee_id" "Nullable(String)"}}, (occurred_at, event_id)) AS assignee_id,
     minOrNullIf(occurred_at, event_type = 'task.created') AS created_at,
     minOrNullIf(occurred_at, event_type = 'task.completed') AS completed_at
   FROM {{table "task_events"}} FINAL
   WHERE isNotNull({{col "task_events" "task_id" "Nullable(String)"}})
-  GROUP BY task_id
+  GROUP BY id
 )
