@@ -67,15 +67,20 @@ type model struct {
 	cache map[string]any // what several views stand on
 }
 
-func newModel(w *world, s shape, now time.Time) *model {
+// kept are the deliveries that win, by event ID.
+func (w *world) kept() map[string]*delivery {
 	kept := map[string]*delivery{}
 	for _, d := range w.deliveries {
 		if k := kept[d.id]; k == nil || d.received.After(k.received) {
 			kept[d.id] = d
 		}
 	}
+	return kept
+}
+
+func newModel(w *world, s shape, now time.Time) *model {
 	m := &model{deliveries: w.deliveries, events: map[string][]event{}, now: now, letters: w.letters(), cache: map[string]any{}}
-	for _, d := range kept {
+	for _, d := range w.kept() {
 		entity, verb, _ := strings.Cut(d.typ, ".")
 		if verb == "" || s.columns[entity] == nil {
 			entity = ""
