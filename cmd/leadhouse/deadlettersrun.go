@@ -160,6 +160,9 @@ func replayText(r deadletters.Result, dry bool) string {
 	if r.Settled > 0 {
 		text += fmt.Sprintf("%d had been inserted already, and are replayed now\n", r.Settled)
 	}
+	if r.Blanked > 0 {
+		text += fmt.Sprintf("%d of them without personal data, because their lead has been erased\n", r.Blanked)
+	}
 	if r.Erased > 0 {
 		text += fmt.Sprintf("%d left alone, because their event was erased\n", r.Erased)
 	}

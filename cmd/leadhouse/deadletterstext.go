@@ -31,6 +31,10 @@ func writeLetter(out io.Writer, l *deadletters.Letter) error {
 	for _, h := range l.Headers {
 		fmt.Fprintf(out, "  header    %s: %s\n", strconv.QuoteToGraphic(h.Name), strconv.QuoteToGraphic(string(h.Value)))
 	}
+	if l.Erased() {
+		_, err := fmt.Fprint(out, "  body      gone: leadhouse erase has blanked it\n")
+		return err
+	}
 	if !utf8.Valid(l.Payload) {
 		fmt.Fprintf(out, "  body      %d bytes, not UTF-8, in hex:\n\n", len(l.Payload))
 		dump := hex.Dumper(out)

@@ -111,12 +111,15 @@ func (r *replay) eventIDs(ctx context.Context, of []*pending) (map[string]bool, 
 	return found, rows.Err()
 }
 
-// inserted settles those of the letters that the ledger calls inserted, and returns them.
+// isIn says of an outcome that the record's event is in its table.
+func isIn(o schema.Outcome) bool { return o == schema.Inserted || o == schema.Erased }
+
+// inserted settles those of the letters that the ledger calls inserted or erased, and returns them.
 func (t *Table) inserted(ctx context.Context, letters []*Letter) ([]*Letter, error) {
 	outcomes, err := try(ctx, t, func(ctx context.Context) (map[Position]schema.Outcome, error) { return t.outcomes(ctx, letters) })
 	if err != nil {
 		return nil, err
 	}
-	inserted := slices.DeleteFunc(slices.Clone(letters), func(l *Letter) bool { return outcomes[l.Position] != schema.Inserted })
+	inserted := slices.DeleteFunc(slices.Clone(letters), func(l *Letter) bool { return !isIn(outcomes[l.Position]) })
 	return inserted, t.settle(ctx, inserted)
 }

@@ -34,6 +34,9 @@ func (l *Letter) record(loaded time.Time) schema.Record {
 	return schema.Record{Epoch: l.Epoch, Partition: l.Partition, Offset: l.Offset, ReceivedAt: l.ReceivedAt, LoadedAt: loaded}
 }
 
+// Erased says that the letter's bytes are gone: it was about a lead that has been erased.
+func (s *Summary) Erased() bool { return s.Detail == schema.ErasedDetail && s.Bytes == 0 }
+
 // pageRows is how many summaries are read at a time: 10 MB where all details are as long as sink makes them. A page of a
 // million letters takes ClickHouse 150 ms (measured), however many rows it has, so they are not small.
 const pageRows = 5000

@@ -16,7 +16,8 @@ type Result struct {
 	Replayed map[string]uint64        // letters whose event is in its table now, by table
 	Stayed   map[schema.Reason]uint64 // letters that are what they were, by why they are no row (today's reason)
 	Settled  uint64                   // letters whose record sink, or a replay that was killed, had inserted
-	Erased   uint64                   // letters left alone, because the ledger says that their event was erased
+	Blanked  uint64                   // of Replayed: whose lead has been erased, so that the row has nothing personal
+	Erased   uint64                   // letters left alone: their bytes are gone, or the ledger says that their event was erased
 }
 
 // Replays and Stays are the sums.
@@ -46,6 +47,7 @@ type pending struct {
 	*Letter
 	eventID, eventType string
 	table              string          // that its event is in, once it is
+	erased             bool            // a tombstone covers it: its row is blanked
 	refusal            *schema.Refusal // why it is no row
 }
 
@@ -101,16 +103,24 @@ func (r *replay) chunk(ctx context.Context, chunk []*Letter) error {
 		return err
 	}
 	var all, events []*pending
+	var gone []*Letter
 	for _, l := range chunk {
-		if outcomes[l.Position] == schema.Erased { // its person was erased: it must not come back
-			r.result.Erased++
+		if l.Erased() {
+			gone = append(gone, l)
 			continue
 		}
 		p := &pending{Letter: l}
+		if r.decode(p); outcomes[l.Position] == schema.Erased && !p.erased { // its lead was erased: it must not come back
+			r.result.Erased++
+			continue
+		}
 		all = append(all, p)
-		if r.decode(p); p.refusal == nil {
+		if p.refusal == nil {
 			events = append(events, p)
 		}
+	}
+	if err := r.bury(ctx, gone, outcomes); err != nil {
+		return err
 	}
 	if r.dry {
 		for _, p := range events {
@@ -134,6 +144,22 @@ func (r *replay) chunk(ctx context.Context, chunk []*Letter) error {
 	return nil
 }
 
+// bury leaves letters without bytes alone, except that those whose event is in its table are replayed.
+func (r *replay) bury(ctx context.Context, gone []*Letter, outcomes map[Position]schema.Outcome) error {
+	var settled []*Letter
+	for _, l := range gone {
+		if isIn(outcomes[l.Position]) && l.Status != schema.Replayed {
+			settled = append(settled, l)
+		}
+	}
+	r.result.Settled += uint64(len(settled))
+	r.result.Erased += uint64(len(gone) - len(settled))
+	if r.dry {
+		return nil
+	}
+	return r.settle(ctx, settled)
+}
+
 func (r *replay) decode(p *pending) {
 	e, err := r.decoder.Decode(p.Payload)
 	if err != nil {
@@ -145,6 +171,7 @@ func (r *replay) decode(p *pending) {
 		return
 	}
 	p.eventID, p.eventType = e.ID, e.Type
+	p.erased = r.warehouse.Erased.Covers(e)
 }
 
 // byTable keeps a table's rows together, so that a table that refuses some leaves the others' alone.
@@ -185,8 +212,12 @@ func (r *replay) insert(ctx context.Context, events []*pending) error {
 }
 
 // attempt types events with the columns of now and sends them, a block a table: they were of one, but the schema may have
-// been read anew since.
+// been read anew since. **It reads the tombstones first**, however long the replay has been running or waiting.
 func (r *replay) attempt(ctx context.Context, events []*pending) error {
+	stones, err := schema.LoadTombstones(ctx, r.cfg.ClickHouse, r.cfg.Database)
+	if err != nil {
+		return err
+	}
 	now := time.Now()
 	for _, of := range r.byTable(events) {
 		table := r.warehouse.TableFor(of[0].eventType)
@@ -196,7 +227,11 @@ func (r *replay) attempt(ctx context.Context, events []*pending) error {
 			if err != nil { // it was an event just now
 				return fmt.Errorf("decode %s again: %w", p.Position, err)
 			}
-			block.Append(e, p.Payload, p.record(now))
+			if p.erased = stones.Covers(e); p.erased {
+				block.AppendErased(e, p.record(now))
+			} else {
+				block.Append(e, p.Payload, p.record(now))
+			}
 		}
 		if err := block.Insert(ctx, r.cfg.ClickHouse, ""); err != nil {
 			if sink.Judge(err) == sink.Mistyped {
@@ -236,7 +271,7 @@ func (r *replay) record(ctx context.Context, all []*pending, outcomes map[Positi
 		switch {
 		case p.refusal == nil:
 			in, replayed = append(in, p), append(replayed, p.Letter)
-		case outcomes[p.Position] == schema.Inserted && p.Status != schema.Replayed: // its row is there, from before
+		case isIn(outcomes[p.Position]) && p.Status != schema.Replayed: // its row is there, from before
 			settled = append(settled, p.Letter)
 			p.refusal = nil
 		}
@@ -279,6 +314,9 @@ func (r *replay) count(all []*pending) {
 			r.result.Settled++
 		default:
 			r.result.Replayed[p.table]++
+			if p.erased {
+				r.result.Blanked++
+			}
 		}
 	}
 }

@@ -41,8 +41,8 @@ func offsets(letters []*Letter) []int64 {
 	return all
 }
 
-// settle makes letters whose record the ledger calls inserted replayed: a sink has inserted it since, or a replay was
-// killed before the status. First the ledger's entry is made to win for good, then the status follows it.
+// settle makes letters whose record the ledger calls inserted or erased replayed: a sink has inserted it since, or a replay
+// was killed before the status. First the ledger's entry is made to win for good, then the status follows it.
 func (t *Table) settle(ctx context.Context, letters []*Letter) error {
 	if len(letters) == 0 {
 		return nil
@@ -51,7 +51,7 @@ func (t *Table) settle(ctx context.Context, letters []*Letter) error {
 	const columns = "topic_epoch, kafka_partition, kafka_offset, event_id_hash, body_hash, received_at, loaded_at, outcome"
 	err := t.write(ctx, func(ctx context.Context) error {
 		return t.cfg.ClickHouse.Exec(ctx, fmt.Sprintf(`INSERT INTO %s (%s, version) SELECT %s, %d FROM %s FINAL
-WHERE topic_epoch = ? AND kafka_partition = ? AND kafka_offset IN (SELECT arrayJoin(CAST(?, 'Array(Int64)'))) AND outcome = 'inserted' AND version < %d`,
+WHERE topic_epoch = ? AND kafka_partition = ? AND kafka_offset IN (SELECT arrayJoin(CAST(?, 'Array(Int64)'))) AND outcome IN ('inserted', 'erased') AND version < %d`,
 			t.name("deliveries"), columns, columns, schema.ReplayVersion, t.name("deliveries"), schema.ReplayVersion),
 			at.Epoch, at.Partition, offsets(letters))
 	})
@@ -61,14 +61,30 @@ WHERE topic_epoch = ? AND kafka_partition = ? AND kafka_offset IN (SELECT arrayJ
 	return t.become(ctx, schema.Replayed, letters)
 }
 
-// become writes letters again with a status.
+// become writes letters again with a status. **Each attempt reads the tombstones first**: the bytes of a letter that was
+// read before an erasure must not be written back after it.
 func (t *Table) become(ctx context.Context, status schema.Status, letters []*Letter) error {
-	block := schema.NewDeadLetterBlock(t.cfg.Database)
-	for _, l := range letters {
-		block.Append(l.Key, l.Payload, l.Headers, l.Reason, l.Detail, l.record(l.LoadedAt))
-		block.Become(status, l.version)
+	if len(letters) == 0 {
+		return nil
 	}
-	if err := t.write(ctx, func(ctx context.Context) error { return block.Insert(ctx, t.cfg.ClickHouse, "") }); err != nil {
+	err := t.write(ctx, func(ctx context.Context) error {
+		stones, err := schema.LoadTombstones(ctx, t.cfg.ClickHouse, t.cfg.Database)
+		if err != nil {
+			return err
+		}
+		var decoder schema.Decoder
+		block := schema.NewDeadLetterBlock(t.cfg.Database)
+		for _, l := range letters {
+			if l.Erased() || stones.CoversLetter(&decoder, l.Key, l.Payload) {
+				block.AppendErased(l.Key, l.Headers, l.Reason, l.record(l.LoadedAt))
+			} else {
+				block.Append(l.Key, l.Payload, l.Headers, l.Reason, l.Detail, l.record(l.LoadedAt))
+			}
+			block.Become(status, l.version)
+		}
+		return block.Insert(ctx, t.cfg.ClickHouse, "")
+	})
+	if err != nil {
 		return fmt.Errorf("write dead_letters: %w", err)
 	}
 	return nil
@@ -78,7 +94,11 @@ func (t *Table) become(ctx context.Context, status schema.Status, letters []*Let
 func (t *Table) enter(ctx context.Context, letters []*pending) error {
 	block, now := schema.NewReplayBlock(t.cfg.Database), time.Now()
 	for _, l := range letters {
-		block.Append(l.eventID, l.Payload, l.record(now), schema.Inserted)
+		outcome := schema.Inserted
+		if l.erased {
+			outcome = schema.Erased
+		}
+		block.Append(l.eventID, l.Payload, l.record(now), outcome)
 	}
 	if err := t.write(ctx, func(ctx context.Context) error { return block.Insert(ctx, t.cfg.ClickHouse, "") }); err != nil {
 		return fmt.Errorf("write the ledger: %w", err)
