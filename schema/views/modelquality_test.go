@@ -11,7 +11,7 @@ import (
 	"github.com/leadhouse/leadhouse/schema"
 )
 
-// letters are what lies beside the events: dead letters and offset gaps, as many as the world has events of some kind.
+// letters are what lies beside the events: dead letters and offset gaps, in some number.
 type letters struct {
 	open, discarded int
 	gaps, noted     []schema.Gap
@@ -19,7 +19,7 @@ type letters struct {
 
 func (w *world) letters() (l letters) {
 	l.open, l.discarded = len(w.deliveries)%7, len(w.deliveries)%3
-	for i := range int64(len(w.deliveries) % 4) {
+	for i := range min(2, int64(len(w.deliveries))) {
 		l.gaps = append(l.gaps, schema.Gap{Partition: 1, First: 100 * i, Next: 100*i + 7, Detail: "lost", NoticedAt: w.today})
 		l.noted = append(l.noted, schema.Gap{Partition: 2, First: 100 * i, Next: 100*i + 7, Detail: "lost", NoticedAt: w.today, Acknowledged: true})
 	}
