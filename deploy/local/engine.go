@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/leadhouse/leadhouse/schema"
 )
 
 // An engine is what the server's process runs: an installed clickhouse, or libchdb within a copy of this binary. Exactly one of the two is set.
@@ -89,6 +91,7 @@ func (c *ClickHouse) serverConfig(data string) string {
 	return "<clickhouse>\n" +
 		"<logger>" + element("level", c.logLevel()) + element("log", c.cfg.LogFile) + "</logger>\n" +
 		element("users_config", "users.xml") +
+		element("access_control_path", data+"/access/") + // where CREATE USER keeps its users; clickhouse-local has no such place
 		element("path", data+"/") +
 		element("tmp_path", data+"/tmp/") +
 		element("user_files_path", data+"/user_files/") +
@@ -100,24 +103,52 @@ func (c *ClickHouse) serverConfig(data string) string {
 		limit + c.cfg.ServerXML + "\n</clickhouse>\n"
 }
 
-// usersConfig has two users, both without a password and from this machine only: default may do everything; bi reads, and always sees each row once (final), whatever it sets.
+// usersConfig has two users, both without a password and from this machine only: default may do everything; bi is the user of
+// `leadhouse schema bi-user`, who reads, and always sees each row once, whatever it sets.
 func (c *ClickHouse) usersConfig() string {
 	var profile strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(c.cfg.Settings)) {
 		profile.WriteString(element(name, c.cfg.Settings[name]))
 	}
-	user := func(name string) string {
+	user := func(name, grants string) string {
 		return "<" + name + ">" +
 			"<password></password><networks><ip>::1</ip><ip>127.0.0.1</ip></networks>" +
-			element("profile", name) + element("quota", "default") +
+			element("profile", name) + element("quota", "default") + grants +
 			"</" + name + ">\n"
+	}
+	var bi schema.BIUser
+	grants := "<grants>" + element("query", "GRANT SELECT ON "+testDatabases+"*.*")
+	for _, g := range bi.Grants() {
+		grants += element("query", "GRANT "+g)
 	}
 	return "<clickhouse>\n" +
 		"<profiles>\n<default>" + profile.String() + "</default>\n" +
-		"<bi><readonly>2</readonly><final>1</final><constraints><final><const/></final></constraints></bi>\n</profiles>\n" +
+		"<bi>" + profileXML(bi.Settings()) + "</bi>\n</profiles>\n" +
 		"<quotas><default/></quotas>\n" +
-		"<users>\n" + user("default") + user("bi") + "</users>\n" +
+		"<users>\n" + user("default", element("access_management", "1")) + user("bi", grants+"</grants>") + "</users>\n" +
 		"</clickhouse>\n"
+}
+
+// profileXML is a profile as users.xml has it.
+func profileXML(settings []schema.ProfileSetting) string {
+	var values, constraints strings.Builder
+	for _, s := range settings {
+		values.WriteString(element(s.Name, s.Value))
+		bounds := ""
+		if s.Const {
+			bounds = "<const/>"
+		}
+		if s.Min != "" {
+			bounds += element("min", s.Min)
+		}
+		if s.Max != "" {
+			bounds += element("max", s.Max)
+		}
+		if bounds != "" {
+			fmt.Fprintf(&constraints, "<%[1]s>%[2]s</%[1]s>", s.Name, bounds)
+		}
+	}
+	return values.String() + "<constraints>" + constraints.String() + "</constraints>"
 }
 
 func (c *ClickHouse) logLevel() string { return cmp.Or(c.cfg.LogLevel, "warning") }

@@ -55,6 +55,9 @@ func (c *ClickHouse) Database(t testing.TB) string {
 	return name
 }
 
+// testDatabases is how the names of tests' databases begin: the user bi may read them, and leadron.
+const testDatabases = "t_"
+
 // databaseName makes an identifier of a test's name, short enough for a file's name.
 func databaseName(test string) string {
 	name := strings.Map(func(r rune) rune {
@@ -63,7 +66,7 @@ func databaseName(test string) string {
 		}
 		return '_'
 	}, strings.ToLower(test))
-	return "t_" + name[:min(len(name), 40)]
+	return testDatabases + name[:min(len(name), 40)]
 }
 
 // A TestRun runs a package's tests and then ends the shared server. It is a goleak.TestingM.
