@@ -2,6 +2,7 @@ package schema
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -130,6 +131,9 @@ type standing map[string][]Column
 
 // HasTable is part of views.Source.
 func (s standing) HasTable(name string) bool { return s[name] != nil }
+
+// EventTables is part of views.Source.
+func (s standing) EventTables() []string { return slices.Sorted(maps.Keys(s)) }
 
 // HasColumn is part of views.Source. What a column of the kind may have been altered to can be read as the kind's type.
 func (s standing) HasColumn(table, column, typ string) bool {

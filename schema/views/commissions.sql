@@ -17,24 +17,27 @@
 -- column: days_to_pay Nullable(Float64) days of 24 hours from earned_at to settled_at
 -- column: first_event_at DateTime64(3, 'UTC') when its first event of any type happened, in this currency, UTC
 {{- $id := col "commission_events" "commission_id" "Nullable(String)"}}
+{{- $several := has "commission_events" "currency" "Nullable(String)"}}
 SELECT commission_id, currency, partner_id, earned, paid, outstanding, earned_at, first_paid_at, last_paid_at, payments,
   toBool(payments > 0 AND outstanding <= 0) AS is_settled, if(is_settled, last_paid_at, NULL) AS settled_at,
   dateDiff('millisecond', earned_at, settled_at) / 86400000 AS days_to_pay, first_event_at
 FROM
 (
-  {{- if has "commission_events" "currency" "Nullable(String)"}}
-  SELECT commission_id, if(part.currency = '', first_currency, part.currency) AS currency, any(known_partner) AS partner_id,
+  {{- if $several}}
+  SELECT id AS commission_id, known_currency AS currency, any(known_partner) AS partner_id,
     sum(part.earned) AS earned, sum(part.paid) AS paid, sum(part.outstanding) AS outstanding,
     min(part.earned_at) AS earned_at, min(part.first_paid_at) AS first_paid_at, max(part.last_paid_at) AS last_paid_at,
     sum(part.payments) AS payments, min(part.first_event_at) AS first_event_at
   FROM
   (
-    SELECT *, argMinIf(currency, first_position, currency != '') OVER (PARTITION BY commission_id) AS first_currency,
-      argMax(partner_id, partner_position) OVER (PARTITION BY commission_id) AS known_partner
+    SELECT *, if(given_currency = '', argMinIf(given_currency, first_position, given_currency != '') OVER (PARTITION BY id), given_currency) AS known_currency,
+      argMax(last_partner, partner_position) OVER (PARTITION BY id) AS known_partner
     FROM
     (
   {{- end}}
-      SELECT id AS commission_id, given_currency AS currency, argMax(given_partner, position) AS partner_id,
+      SELECT {{if $several}}id, given_currency, argMax(given_partner, position) AS last_partner,
+        min(position) AS first_position, maxIf(position, isNotNull(given_partner)) AS partner_position,
+        {{- else}}id AS commission_id, given_currency AS currency, argMax(given_partner, position) AS partner_id,{{end}}
         sumIf(amount, event_type = 'commission.earned') AS earned,
         sumIf(amount, event_type = 'commission.paid') AS paid,
         sum(multiIf(event_type = 'commission.earned', amount, event_type = 'commission.paid', -amount, 0)) AS outstanding,
@@ -42,8 +45,7 @@ FROM
         minOrNullIf(occurred_at, event_type = 'commission.paid') AS first_paid_at,
         maxOrNullIf(occurred_at, event_type = 'commission.paid') AS last_paid_at,
         countIf(event_type = 'commission.paid') AS payments,
-        min(occurred_at) AS first_event_at,
-        min(position) AS first_position, maxIf(position, isNotNull(given_partner)) AS partner_position
+        min(occurred_at) AS first_event_at
       FROM
       (
         SELECT assumeNotNull({{$id}}) AS id, event_type, occurred_at,
@@ -55,9 +57,9 @@ FROM
         WHERE isNotNull({{$id}})
       )
       GROUP BY id, given_currency
-  {{- if has "commission_events" "currency" "Nullable(String)"}}
+  {{- if $several}}
     )
   ) AS part
-  GROUP BY commission_id, currency
+  GROUP BY id, known_currency
   {{- end}}
 )

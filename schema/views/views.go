@@ -31,6 +31,8 @@ import (
 type Source interface {
 	// HasTable reports that an event table stands there; those that every warehouse has need no asking.
 	HasTable(name string) bool
+	// EventTables are all event tables, in order.
+	EventTables() []string
 	// HasColumn reports that a typed column does, with a type that can be read as the given one.
 	HasColumn(table, column, typ string) bool
 }
@@ -54,6 +56,7 @@ var files embed.FS
 //
 //	-- leads: every lead as it stands now
 //	-- needs: lead_events form_events
+//	-- may read: partners                            (tables and views that it does without where they are not)
 //	-- key: lead_id                                  (only where it may be materialized)
 //	-- column: lead_id String the lead's ID
 //	-- column: created_at Nullable(DateTime64(3, 'UTC')) when …
@@ -62,13 +65,17 @@ var files embed.FS
 type file struct {
 	View
 
-	needs []string
-	body  *template.Template
+	needs   []string
+	mayRead []string
+	body    *template.Template
 }
 
 // order is that of creation: a view after those that it stands on. Every file is named here once.
 var order = []string{
 	"leads", "lead_status_history", "opportunities", "opportunity_stage_history", "partners", "tasks", "form_submissions", "commissions",
+	"lead_funnel", "lead_funnel_by_source", "opportunity_funnel", "stage_conversion", "win_rate_monthly", "sales_velocity_monthly",
+	"commission_totals", "commission_by_partner", "commission_aging", "commission_monthly", "partner_leaderboard",
+	"form_conversion", "task_completion",
 }
 
 var parsed = parse()
@@ -87,7 +94,7 @@ func All(database string, from Source) (views []View, waiting map[string]string,
 			continue
 		}
 		v := f.View
-		if v.Query, v.Reads, err = f.render(database, from); err != nil {
+		if v.Query, v.Reads, err = f.render(database, from, waiting); err != nil {
 			return nil, nil, fmt.Errorf("view %s: %w", name, err)
 		}
 		views = append(views, v)
@@ -112,15 +119,27 @@ func (f *file) lacks(from Source, waiting map[string]string) string {
 //	{{table "lead_events"}}                               a table, or another view, of the database
 //	{{col "lead_events" "currency" "Nullable(String)"}}   a column, or NULL of that type where there is none
 //	{{has "lead_events" "currency" "Nullable(String)"}}   whether there is
+//	{{exists "partners"}}                                 whether a table or view that it may read is there
+//	{{range eventTables}}                                 every event table, which it then may read
 //	{{rate "won" "closed"}}                               a rate of two counts, see ratio
-func (f *file) render(database string, from Source) (query string, reads []string, err error) {
+func (f *file) render(database string, from Source, waiting map[string]string) (query string, reads []string, err error) {
 	body, err := f.body.Clone()
 	if err != nil {
 		return "", nil, err
 	}
+	exists := func(name string) bool {
+		view := parsed[name]
+		return view == nil && from.HasTable(name) || view != nil && view.lacks(from, waiting) == ""
+	}
+	may := slices.Concat(f.needs, f.mayRead, always)
 	body.Funcs(template.FuncMap{
+		"eventTables": func() []string {
+			may = append(may, from.EventTables()...)
+			return from.EventTables()
+		},
+		"exists": exists,
 		"table": func(name string) (string, error) {
-			if !slices.Contains(f.needs, name) && !slices.Contains(always, name) {
+			if !slices.Contains(may, name) {
 				return "", fmt.Errorf("%s is not among what it needs", name)
 			}
 			reads = append(reads, name)
@@ -199,6 +218,8 @@ func parseFile(name, text string) (*file, error) {
 			last = &f.Comment
 		case "needs":
 			f.needs = strings.Fields(value)
+		case "may read":
+			f.mayRead = strings.Fields(value)
 		case "key":
 			f.Key = value
 		case "column":
@@ -216,7 +237,8 @@ func parseFile(name, text string) (*file, error) {
 		return nil, errors.New("it has no comment or no columns")
 	}
 	funcs := template.FuncMap{"table": func(string) string { return "" }, "col": func(_, _, _ string) string { return "" },
-		"has": func(_, _, _ string) bool { return false }, "rate": ratio}
+		"has": func(_, _, _ string) bool { return false }, "exists": func(string) bool { return false },
+		"eventTables": func() []string { return nil }, "rate": ratio}
 	var err error
 	f.body, err = template.New(name).Funcs(funcs).Parse(text)
 	return f, err

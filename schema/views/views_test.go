@@ -11,12 +11,14 @@ import (
 type everything struct{}
 
 func (everything) HasTable(string) bool                  { return true }
+func (everything) EventTables() []string                 { return []string{"lead_events", "other_events"} }
 func (everything) HasColumn(string, string, string) bool { return true }
 
 // nothing has tables without typed columns.
 type nothing struct{ tables bool }
 
 func (n nothing) HasTable(string) bool                { return n.tables }
+func (nothing) EventTables() []string                 { return []string{"other_events"} }
 func (nothing) HasColumn(string, string, string) bool { return false }
 
 func TestEveryViewIsMadeOfItsFile(t *testing.T) {
