@@ -76,6 +76,7 @@ var order = []string{
 	"lead_funnel", "lead_funnel_by_source", "opportunity_funnel", "stage_conversion", "win_rate_monthly", "sales_velocity_monthly",
 	"commission_totals", "commission_by_partner", "commission_aging", "commission_monthly", "partner_leaderboard",
 	"form_conversion", "task_completion",
+	"data_freshness", "data_quality", "delivery_latency",
 }
 
 var parsed = parse()
@@ -121,6 +122,7 @@ func (f *file) lacks(from Source, waiting map[string]string) string {
 //	{{has "lead_events" "currency" "Nullable(String)"}}   whether there is
 //	{{exists "partners"}}                                 whether a table or view that it may read is there
 //	{{range eventTables}}                                 every event table, which it then may read
+//	{{idOf "lead_events"}}                                the name of the column that says whom an event is about
 //	{{rate "won" "closed"}}                               a rate of two counts, see ratio
 func (f *file) render(database string, from Source, waiting map[string]string) (query string, reads []string, err error) {
 	body, err := f.body.Clone()
@@ -166,6 +168,9 @@ var always = []string{
 	"deliveries", "dead_letters", "offset_gaps", "erasures", "catalog", "schema_changes", "other_events",
 	"events", "delivery_balance", "event_id_conflicts", "redeliveries",
 }
+
+// idOf is lead_id for lead_events.
+func idOf(table string) string { return strings.TrimSuffix(table, "_events") + "_id" }
 
 // ratio is n/d with 4 digits after the point, rounded half up in whole numbers: of floats some would be cut to the digit
 // below. Both are counts, and n is no more than 4 × 10^14.
@@ -238,7 +243,7 @@ func parseFile(name, text string) (*file, error) {
 	}
 	funcs := template.FuncMap{"table": func(string) string { return "" }, "col": func(_, _, _ string) string { return "" },
 		"has": func(_, _, _ string) bool { return false }, "exists": func(string) bool { return false },
-		"eventTables": func() []string { return nil }, "rate": ratio}
+		"eventTables": func() []string { return nil }, "idOf": idOf, "rate": ratio}
 	var err error
 	f.body, err = template.New(name).Funcs(funcs).Parse(text)
 	return f, err
