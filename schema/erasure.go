@@ -142,57 +142,73 @@ func (t *Tombstones) Has(lead string) bool {
 // Covers says whether an event is about an erased lead. Without tombstones it costs nothing, with any number of them a
 // comparison for each field and one look-up.
 func (t *Tombstones) Covers(e *Event) bool {
+	_, covered := t.Lead(e)
+	return covered
+}
+
+// Lead is the erased lead that an event is about, if it is about one. It aliases the body.
+func (t *Tombstones) Lead(e *Event) (lead string, covered bool) {
 	if t.Len() == 0 {
-		return false
+		return "", false
 	}
 	for _, f := range e.fields {
-		if f.key == erasedField && f.keyOK && t.coversValue(f.value) {
-			return true
+		if f.key == erasedField && f.keyOK {
+			if lead, covered = t.inValue(f.value); covered {
+				return lead, true
+			}
 		}
 	}
-	return false
+	return "", false
 }
 
-// coversValue looks at one leadId. What is no string was nobody's ID yet, but may hold one.
-func (t *Tombstones) coversValue(v span) bool {
+// inValue looks at one leadId. What is no string was nobody's ID yet, but may hold one.
+func (t *Tombstones) inValue(v span) (lead string, covered bool) {
 	if v.kind() == '"' {
 		id, ok := unquote(v)
-		return ok && t.Has(id)
+		return id, ok && t.Has(id)
 	}
-	return t.Has(alias(v.raw)) || t.quotedIn(v.raw)
+	if id := alias(v.raw); t.Has(id) {
+		return id, true
+	}
+	return t.quotedIn(v.raw)
 }
 
-// CoversRecord says whether a record that is no event is about an erased lead.
-func (t *Tombstones) CoversRecord(key, body []byte) bool {
-	return t.Len() > 0 && (t.Has(alias(key)) || t.quotedIn(body))
-}
-
-// CoversLetter says it of a dead letter, which may be an event that ClickHouse refused.
-func (t *Tombstones) CoversLetter(d *Decoder, key, body []byte) bool {
+// LetterLead is the erased lead that a dead letter is about: one that is an event after all, refused by ClickHouse, or one
+// that is none. It aliases key or body.
+func (t *Tombstones) LetterLead(d *Decoder, key, body []byte) (lead string, covered bool) {
 	if t.Len() == 0 {
-		return false
+		return "", false
 	}
 	if e, err := d.Decode(body); err == nil {
-		return t.Covers(e)
+		return t.Lead(e)
 	}
-	return t.CoversRecord(key, body)
+	if id := alias(key); t.Has(id) {
+		return id, true
+	}
+	return t.quotedIn(body)
+}
+
+// CoversLetter says whether a dead letter is about an erased lead.
+func (t *Tombstones) CoversLetter(d *Decoder, key, body []byte) bool {
+	_, covered := t.LetterLead(d, key, body)
+	return covered
 }
 
 // quotedIn looks for any of the IDs between two neighbouring quotes: with an ID that needs no escape that is the search
 // for the ID as a JSON string, in one pass, however many tombstones there are.
-func (t *Tombstones) quotedIn(body []byte) bool {
+func (t *Tombstones) quotedIn(body []byte) (lead string, covered bool) {
 	for {
 		start := bytes.IndexByte(body, '"')
 		if start < 0 {
-			return false
+			return "", false
 		}
 		body = body[start+1:]
 		end := bytes.IndexByte(body, '"')
 		if end < 0 {
-			return false
+			return "", false
 		}
-		if t.Has(alias(body[:end])) {
-			return true
+		if id := alias(body[:end]); t.Has(id) {
+			return id, true
 		}
 		body = body[end:] // the quote that ended one text may begin the next: the body is broken
 	}

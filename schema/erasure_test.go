@@ -84,7 +84,7 @@ func TestCoversLetter(t *testing.T) {
 }
 
 // However broken a body is, the IDs found in it are those that a search for each of them finds.
-func TestCoversRecordIsASearch(t *testing.T) {
+func TestCoversLetterIsASearch(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
 	ids := []string{"a", "ab", "ba", "aa"}
@@ -95,7 +95,8 @@ func TestCoversRecordIsASearch(t *testing.T) {
 			text[i] = `ab""`[random.IntN(4)]
 		}
 		want := slices.ContainsFunc(ids, func(id string) bool { return bytes.Contains(text, []byte(`"`+id+`"`)) })
-		if got := stones.CoversRecord(nil, text); got != want {
+		var d schema.Decoder
+		if got := stones.CoversLetter(&d, nil, text); got != want {
 			t.Fatalf("%s: covered %v, want %v", text, got, want)
 		}
 	}

@@ -84,9 +84,9 @@ func (v *Verifier) missingIn(ctx context.Context, p *part, of run) (found runs, 
 	return join(found...), nil
 }
 
-// bare are the offsets of a run whose entries say inserted or dead_lettered, and nothing is there.
+// bare are the offsets of a run whose entries say inserted, erased or dead_lettered, and nothing is there.
 func (v *Verifier) bare(ctx context.Context, p *part, of run) (offsets []int64, err error) {
-	hashes := "SELECT event_id_hash FROM {db}.deliveries FINAL WHERE outcome = 'inserted' AND " + p.where(of)
+	hashes := "SELECT event_id_hash FROM {db}.deliveries FINAL WHERE outcome != 'dead_lettered' AND " + p.where(of)
 	rows := ""
 	for i, t := range v.tables {
 		if i > 0 {
@@ -95,7 +95,7 @@ func (v *Verifier) bare(ctx context.Context, p *part, of run) (offsets []int64, 
 		rows += fmt.Sprintf("SELECT %s AS hash FROM {db}.%s WHERE hash IN (%s)", schema.EventIDHash, t, hashes)
 	}
 	err = v.cfg.ClickHouse.QueryRow(ctx, v.sql(fmt.Sprintf(`SELECT groupArray(kafka_offset) FROM {db}.deliveries FINAL WHERE %s
-  AND (outcome = 'inserted' AND event_id_hash NOT IN (%s)
+  AND (outcome != 'dead_lettered' AND event_id_hash NOT IN (%s)
     OR outcome = 'dead_lettered' AND {kept} AND kafka_offset NOT IN (SELECT kafka_offset FROM {db}.dead_letters WHERE %s))`,
 		p.where(of), rows, p.where(of)))).Scan(&offsets)
 	if err != nil {

@@ -89,13 +89,15 @@ func (v *Verifier) slice(ctx context.Context, s *scope, i, slices int) (found []
 		fmt.Fprintf(&query, "SELECT %s AS hash, toUInt8(if(_received_at < {since}, 2, 1)) AS row, %s AS place FROM {db}.%s WHERE %s\n    UNION ALL\n    ",
 			schema.EventIDHash, place("0", "_partition", "_offset"), t, in(schema.EventIDHash))
 	}
-	fmt.Fprintf(&query, "SELECT event_id_hash, toUInt8(0), %s FROM {db}.deliveries FINAL WHERE outcome = 'inserted' AND %s AND %s",
+	// An erased delivery's event has a row like any other, if it is not counted as one: 3.
+	fmt.Fprintf(&query, "SELECT event_id_hash, toUInt8(if(outcome = 'inserted', 0, 3)), %s FROM {db}.deliveries FINAL WHERE outcome IN ('inserted', 'erased') AND %s AND %s",
 		place("topic_epoch", "kafka_partition", "kafka_offset"), in("event_id_hash"), s.where())
-	sql := fmt.Sprintf(`SELECT entries = 0 AS unknown, epoch, partition, count() AS events,
+	sql := fmt.Sprintf(`SELECT entries + erased = 0 AS unknown, epoch, partition, countIf(entries > 0 OR unknown) AS events,
   countIf(NOT stored) AS rowless, groupArrayIf(%d)(offset, NOT stored OR unknown) AS offsets
 FROM
 (
-  SELECT countIf(row = 0) AS entries, max(row) > 0 AS stored, countIf(row = 1) > 0 AS recent, if(entries = 0, min(place), minIf(place, row = 0)) AS first,
+  SELECT countIf(row = 0) AS entries, countIf(row = 3) AS erased, countIf(row IN (1, 2)) > 0 AS stored, countIf(row = 1) > 0 AS recent,
+    multiIf(entries > 0, minIf(place, row = 0), erased > 0, minIf(place, row = 3), min(place)) AS first,
     toUInt32(bitShiftRight(first, 96)) AS epoch, toInt32(bitShiftRight(first, 64)) AS partition, toInt64(first) AS offset
   FROM
   (
@@ -103,7 +105,7 @@ FROM
   )
   GROUP BY hash
 )
-WHERE entries > 0 OR recent AND %s
+WHERE entries + erased > 0 OR recent AND %s
 GROUP BY unknown, epoch, partition`, offsetsMost, query.String(), s.known())
 	ctx = settings(ctx, clickhouse.WithProgress(func(p *clickhouse.Progress) { v.cfg.Progress.Add(int(p.Rows)) }))
 	if err := v.cfg.ClickHouse.Select(ctx, &found, v.sql(sql)); err != nil {

@@ -217,10 +217,10 @@ func (v *Verifier) letters(ctx context.Context, r *findings, p *part, of run) er
 	var lost, superseded []int64
 	for look := 1; ; look++ {
 		before := lost
-		err := v.cfg.ClickHouse.QueryRow(ctx, v.sql(fmt.Sprintf(`SELECT groupArrayIf(kafka_offset, outcome = 'dead_lettered'), groupArrayIf(kafka_offset, outcome = 'inserted')
+		err := v.cfg.ClickHouse.QueryRow(ctx, v.sql(fmt.Sprintf(`SELECT groupArrayIf(kafka_offset, outcome = 'dead_lettered'), groupArrayIf(kafka_offset, outcome != 'dead_lettered')
 FROM {db}.deliveries FINAL WHERE %s
   AND (outcome = 'dead_lettered' AND {kept} AND kafka_offset NOT IN (SELECT kafka_offset FROM {db}.dead_letters WHERE %s)
-    OR outcome = 'inserted' AND kafka_offset IN (SELECT kafka_offset FROM {db}.dead_letters FINAL WHERE %s AND status = 'open'))`,
+    OR outcome != 'dead_lettered' AND kafka_offset IN (SELECT kafka_offset FROM {db}.dead_letters FINAL WHERE %s AND status = 'open'))`,
 			p.where(of), p.where(of), p.where(of)))).Scan(&lost, &superseded)
 		if err != nil {
 			return fmt.Errorf("compare the ledger of partition %d with the dead letters: %w", p.partition, err)

@@ -28,7 +28,7 @@ type Sheet struct {
 	LostAcknowledged uint64 `json:"lost_acknowledged"` // the same, and somebody has
 	Missing          uint64 `json:"missing"`           // the sum of the next three
 	Unrecorded       uint64 `json:"unrecorded"`        // offsets without an entry in the ledger
-	NoEventRow       uint64 `json:"no_event_row"`      // inserted events without a row
+	NoEventRow       uint64 `json:"no_event_row"`      // inserted or erased events without a row
 	NoDeadLetter     uint64 `json:"no_dead_letter"`    // dead letters without a row
 	Recordless       uint64 `json:"recordless"`        // offsets at which Kafka has no record: no loss
 }
@@ -75,6 +75,7 @@ const (
 	AcknowledgedGap      Kind = "acknowledged_gap"
 	SupersededDeadLetter Kind = "superseded_dead_letter"
 	UnknownEventRow      Kind = "unknown_event_row"
+	NotErased            Kind = "not_erased"
 )
 
 // kinds gives each its place in a report, and whether it breaks the balance.
@@ -89,9 +90,10 @@ var kinds = map[Kind]struct {
 	Differs:              {4, true, "Kafka's record has other bytes than the ledger knows"},
 	CommittedPastEnd:     {5, true, "committed, but the log does not have it"},
 	OpenGap:              {6, true, "lost before sink could read it"},
-	AcknowledgedGap:      {7, false, "lost, and acknowledged"},
-	SupersededDeadLetter: {8, false, "an open dead letter, but the ledger says inserted"},
-	UnknownEventRow:      {9, false, "an event row that no entry of the ledger knows"},
+	NotErased:            {7, true, "personal data of an erased lead is there"},
+	AcknowledgedGap:      {8, false, "lost, and acknowledged"},
+	SupersededDeadLetter: {9, false, "an open dead letter, but the ledger says inserted"},
+	UnknownEventRow:      {10, false, "an event row that no entry of the ledger knows"},
 }
 
 // Finding is a run of offsets with one thing to say about it.

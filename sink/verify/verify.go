@@ -18,6 +18,8 @@ type Verifier struct {
 	cfg    Config
 	client *kafka.Client
 	tables []string // the event tables, other_events first
+	leadID []string // those of them that have the column lead_id
+	stones int      // how many leads have been erased
 	kept   string   // in SQL: an entry whose dead letter no TTL may have removed
 	names  int      // how many events may still be named
 }
@@ -67,10 +69,13 @@ func (v *Verifier) readTables(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	v.tables = []string{schema.OtherEvents}
+	v.tables, v.stones = []string{schema.OtherEvents}, w.Erased.Len()
 	for _, t := range w.Tables {
 		if t.Name != schema.OtherEvents {
 			v.tables = append(v.tables, t.Name)
+		}
+		if slices.ContainsFunc(t.Columns, func(c schema.Column) bool { return c.Name == "lead_id" }) {
+			v.leadID = append(v.leadID, t.Name)
 		}
 	}
 	var engine string
@@ -114,6 +119,7 @@ func (v *Verifier) verify(ctx context.Context, s *scope) (*findings, error) {
 		func() error { return v.walk(ctx, r, s) },
 		func() error { return v.events(ctx, r, s) },
 		func() error { return v.count(ctx, s) },
+		func() error { return v.erased(ctx, r, s) },
 	} {
 		if err := look(); err != nil {
 			return nil, err
