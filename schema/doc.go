@@ -9,6 +9,8 @@
 //   - **A value in a typed column is exact.** What does not fit is NULL there, named in _invalid_fields, and stays in
 //     payload. Nothing is rounded; times are truncated to milliseconds.
 //   - **A plan is additive.** No statement drops a table or a column or changes a type.
+//   - **What is about an erased lead is blanked by one rule**, whoever writes or rewrites it: Tombstones say whose,
+//     Column.OutlivesErasure what is kept.
 //   - **A revision is read only with its columns.** Rows marked with it were typed with all of them.
 //
 // # What happens when
@@ -21,6 +23,14 @@
 //	a catalog names what makes no column   Model.Findings; it stays in payload, the rest goes on
 //	examples of a field disagree           one text column that holds both, reported
 //	a catalog's type changed               Plan.Findings with the statement that makes room; nothing altered
+//	a lead is erased                       its events keep ID, type, time, position, and of the typed columns IDs (texts at
+//	                                         the top of data whose name ends in Id), source and status; payload is empty,
+//	                                         all else NULL or empty, what a catalog adds later too. The ledger keeps the
+//	                                         hashes of event ID and body, which tell two apart and cannot be read back
+//	  and data names it otherwise, or its  not found: data.leadId says whose event it is, and in a body that is no event the
+//	    ID in a broken body is escaped       record's key or the ID as a JSON string
+//	  with an opportunity event that has   blanked like the lead's own: value, stage and reason go with the rest
+//	    its leadId
 //	a column was dropped, or its type      rows are typed without it; the next plan adds it, or says how to
 //	  changed, by hand
 //	a table stands there with another      Diff refuses: one row per event ID could not be kept

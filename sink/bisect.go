@@ -26,8 +26,8 @@ import (
 // a fair sample of the block, for the breaker, also where bad rows came in a bunch. For their number they are halved in
 // order, because what comes together lies in few partitions.
 
-// errStale ends a search's step where the table's columns have changed meanwhile: its rows must be typed anew first.
-var errStale = errors.New("the tables' columns have changed during a search for refused rows")
+// errStale ends an attempt, or a search's step, where the schema has changed meanwhile: the rows must be typed anew first.
+var errStale = errors.New("the schema has changed since the batch's rows were typed")
 
 // located is a record with the partition that it lies in.
 type located struct {

@@ -19,6 +19,9 @@
 //     collapses on the event ID, a dead letter and a ledger entry on their position.
 //   - **A row is typed and marked with one and the same reading of the schema**, which began no more than two reload
 //     intervals before its insert was sent.
+//   - **Two reload intervals after a lead's tombstone nothing personal of the lead is sent to ClickHouse any more**, neither in
+//     a row nor in a dead letter, however long a batch has waited: the tombstones are part of that reading. What is about an
+//     erased lead is as complete as the rest; see schema.Tombstones for what is kept of it.
 //   - **Memory is bounded**: two batches, and one fetch a partition.
 //
 // # How
@@ -65,6 +68,11 @@
 //	it refuses the account                  at the start: Run returns the error (Kafka's too); later: kept and sent again
 //	a certificate is not to be trusted      likewise, theirs and ours
 //	a column was added, dropped, changed    the schema is read again by the timer or the error; rows are typed anew
+//	a lead is erased                        what is about it and not in ClickHouse yet is typed anew, blanked, under other
+//	                                        tokens; the ledger says erased, of dead letters what it said before
+//	  while an insert's answer is awaited   what it has written stays, for `leadhouse erase` to blank; what follows is blanked
+//	  and all is read again from Kafka      it arrives blanked, and the ledger says erased now
+//	there is no table erasures              a warehouse of an older version: nothing counts as erased, the log says so
 //	a table is missing                      waited for; the log says to run `leadhouse backfill`
 //	Kafka is away                           fetchers dial on; the generation ends; joined again when it is back
 //	a record is larger than every limit     read and stored: a fetch brings one record batch at least, a batch takes one record

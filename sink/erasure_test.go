@@ -194,6 +194,34 @@ func TestATombstoneBetweenTwoAttempts(t *testing.T) {
 	w.check()
 }
 
+// A tombstone comes while a batch's first tables are slow: those that wait for their turn are blanked before they are sent.
+func TestATombstoneBetweenTwoTables(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, worldConfig{})
+	tables := []string{"lead_events", "form_events", "opportunity_events", "other_events", "dead_letters"}
+	for _, table := range tables {
+		w.exec("SYSTEM STOP MERGES {db}." + table)
+		w.proxy.arm(table, silence) // the rows are written, and nobody is told
+	}
+	cfg := w.config()
+	cfg.ReloadInterval, cfg.InsertTimeout = 10*time.Millisecond, 2*time.Second
+	cfg.BatchRows, cfg.BatchAge = 7, time.Hour
+	w.start(cfg).awaitReady()
+	w.produce(0, blanked(about("ld_1", "a"))...)
+	w.eventually("two tables' answers are awaited", func() (bool, string) { return w.proxy.struck() == 2, "" })
+	w.erase("ld_1")
+	w.check()
+	unblanked := 0
+	for _, table := range tables {
+		unblanked += int(min(scan[struct {
+			N uint64 `ch:"n"`
+		}](w, `SELECT count() AS n FROM {db}.`+table+` WHERE payload != ''`)[0].N, 1))
+	}
+	if unblanked > 2 {
+		t.Errorf("%d tables have been sent unblanked rows, want 2 at most", unblanked)
+	}
+}
+
 // A sink that ends anywhere, and another one that goes on: nothing is lost, nothing doubled, nothing comes back.
 func TestASinkThatEndsLeavesNothingUnblanked(t *testing.T) {
 	t.Parallel()

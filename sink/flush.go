@@ -154,7 +154,7 @@ func (f *flusher) insertTables(ctx context.Context, b *batch) error {
 	for i, in := range pending {
 		if in.hunt == nil {
 			tables.Go(func() error {
-				errs[i] = f.insert(ctx, in)
+				errs[i] = f.insertFresh(ctx, b, in)
 				return nil
 			})
 		}
@@ -200,6 +200,18 @@ func (f *flusher) settle(b *batch) error {
 		return nil
 	}
 	return b.condemn(rejected, time.Now())
+}
+
+// insertFresh is insert for a table that may have waited for the tables before it longer than a reading is young.
+func (f *flusher) insertFresh(ctx context.Context, b *batch, in *insertion) error {
+	w, err := f.schemas.fresh(ctx)
+	if err != nil {
+		return err
+	}
+	if w != b.warehouse {
+		return errStale
+	}
+	return f.insert(ctx, in)
 }
 
 // insert sends one block, unless it is in already. After an error the block keeps its rows and its token: if the rows

@@ -15,7 +15,8 @@ import (
 
 // schemas keeps the warehouse as it is in ClickHouse, which is the schema's home. **An insert is sent only with rows typed
 // by a reading that began no more than two reload intervals before**, however long its batch has waited: backfill relies
-// on it when it waits for the last rows that sinks typed with the columns before its change.
+// on it when it waits for the last rows that sinks typed with the columns before its change, and so does an erasure, whose
+// tombstones belong to the reading.
 type schemas struct {
 	conn     driver.Conn
 	database string

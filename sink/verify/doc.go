@@ -23,14 +23,19 @@
 // # What is found
 //
 //	unrecorded              below the committed offset, and no entry in the ledger           not balanced
-//	no_event_row            the ledger says inserted, no event table has that ID             not balanced
+//	no_event_row            the ledger says inserted or erased, no event table has that ID   not balanced
 //	no_dead_letter          the ledger says dead_lettered, dead_letters has no such row      not balanced
 //	differs                 Kafka's record has other bytes than the ledger knows             not balanced
 //	committed_past_end      the group has committed what the log does not have               not balanced
 //	open_gap                lost to retention, and nobody has taken note                     not balanced
+//	not_erased              a row or dead letter of a lead that was erased an hour ago or    not balanced
+//	                          earlier still has its bytes
 //	acknowledged_gap        the same, and somebody has                                       told, no more
-//	superseded_dead_letter  open, but the ledger says inserted: replayed by halves           told, no more
+//	superseded_dead_letter  open, but the ledger says inserted or erased: replayed by halves told, no more
 //	unknown_event_row       an event row from below the committed offset without an entry    told, no more
+//
+// not_erased is no loss, and breaks the balance so that it is not overlooked: `leadhouse erase` again mends it. Where a table
+// has no column lead_id, a leadId in payload that is no plain string is not found.
 //
 // Of offsets that Kafka no longer covers nobody can tell whether there was a record: without an entry they are missing, and
 // can be acknowledged. ingest leaves no such offsets; a producer of somebody's that uses transactions does.
