@@ -117,9 +117,12 @@ func (b BIUser) Settings() []ProfileSetting {
 }
 
 // Grants are the privileges, as a GRANT has them before its TO. What clients ask of system tables (databases, tables, columns,
-// functions, settings) every user may read, each about what it is granted. No source is granted: url(), s3() and the like
-// would let a dashboard's author reach what the server reaches.
-func (b BIUser) Grants() []string { return []string{"SELECT ON " + b.withDefaults().Database + ".*"} }
+// functions, settings) every user may read, each about what it is granted. system.dashboards, ClickHouse's own charts and no
+// data, is what the page /dashboard lists: refused, it hides every chart, its own or not. No source is granted: url(), s3()
+// and the like would let a dashboard's author reach what the server reaches.
+func (b BIUser) Grants() []string {
+	return []string{"SELECT ON " + b.withDefaults().Database + ".*", "SELECT ON system.dashboards"}
+}
 
 // Statements make user, role and profile, or bring those that are there to the same. **What exists is altered and never
 // replaced**: a replaced role would be taken from every user that an administrator has given it to. Hash and Salt must be set.

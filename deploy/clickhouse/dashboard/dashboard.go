@@ -14,6 +14,8 @@
 // # What happens when
 //
 //	the warehouse lacks a view     that chart shows ClickHouse's error, the others are drawn
+//	the user may not SELECT from   the page shows that error and no chart: it lists its own dashboards as well. The user
+//	  system.dashboards            that leadhouse schema bi-user makes may
 //	the server wants a password    the page says so, and has a field for it
 //	a chart is changed there       its new query is in the address bar: a link of its own
 package dashboard

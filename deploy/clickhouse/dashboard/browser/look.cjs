@@ -20,7 +20,7 @@ async function look() {
     const own = new URL(LINK).host;
     page.on('request', r => { if (!r.url().startsWith('data:') && new URL(r.url()).host !== own) foreign.push(r.url()); });
     page.on('pageerror', e => faults.push(String(e)));
-    await page.goto(LINK);
+    await page.goto(LINK, { waitUntil: 'networkidle' }); // beside the charts it asks for the list of its own dashboards
     // drawAll is over once every chart has its plot or its error; the page's own error ends it as well.
     await page.waitForFunction(() => {
       const charts = [...document.querySelectorAll('#charts .chart')];
