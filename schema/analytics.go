@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"github.com/leadhouse/leadhouse/schema/views"
 )
 
@@ -18,8 +20,9 @@ import (
 // viewMark ends the comment of everything that a plan may replace.
 const viewMark = " (leadhouse)"
 
-// planViews adds a step for every view that is missing or has another text than the one recorded last.
-func (p *Plan) planViews(m *Model, s *State, eventTables []*Table) error {
+// planViews adds a step for every view that is missing or has another text than the one recorded last. ClickHouse keeps its
+// own wording of a view, so the text cannot be compared with what system.tables says.
+func (p *Plan) planViews(m *Model, s *State, eventTables []*Table, which Materialize) error {
 	after := p.standing(s)
 	shipped, waiting, err := views.All(p.Database, after)
 	if err != nil {
@@ -30,23 +33,43 @@ func (p *Plan) planViews(m *Model, s *State, eventTables []*Table) error {
 	for _, v := range shipped {
 		defs = append(defs, shippedView(v))
 	}
-	foreign := map[string]string{} // a view that is not made → the name it stands on that is not ours
+	mat := s.materializing(which, defs, uuid.NewString()[:8])
+	foreign := s.foreign(defs, mat.on)
+	p.leftovers(s, defs)
 	for _, v := range defs {
-		if !s.ours(v.name) {
-			foreign[v.name] = v.name
+		switch {
+		case foreign[v.name] != "":
+		case mat.on && v.key != "":
+			p.tableView(s, v, mat)
+		default:
+			p.plainView(s, v)
+		}
+	}
+	p.findForeign(s, defs, foreign)
+	p.findWaiting(waiting)
+	return nil
+}
+
+// foreign are the views that are not to be made, each with the name it would take or read that is somebody else's.
+func (s *State) foreign(defs []viewDef, tables bool) map[string]string {
+	foreign := map[string]string{}
+	for _, v := range defs {
+		names := []string{v.name}
+		if tables && v.key != "" {
+			names = append(names, refreshName(v.name))
+		}
+		for _, name := range names {
+			if !s.ours(name) && foreign[v.name] == "" {
+				foreign[v.name] = name
+			}
 		}
 		for _, name := range v.reads {
 			if foreign[name] != "" && foreign[v.name] == "" {
 				foreign[v.name] = foreign[name]
 			}
 		}
-		if foreign[v.name] == "" {
-			p.view(s, v)
-		}
 	}
-	p.findForeign(s, defs, foreign)
-	p.findWaiting(waiting)
-	return nil
+	return foreign
 }
 
 func shippedView(v views.View) viewDef {
@@ -57,15 +80,15 @@ func shippedView(v views.View) viewDef {
 	return viewDef{name: v.Name, comment: v.Comment, query: v.Query, columns: columns, reads: v.Reads, key: v.Key}
 }
 
-// ours reports that nothing stands under a view's name, or a view that a plan of ours has made. Earlier versions set no
-// mark: their views are known by the record alone.
+// ours reports that nothing stands under a view's name, or what a plan of ours has made. Earlier versions set no mark:
+// their views are known by the record alone.
 func (s *State) ours(name string) bool {
 	t := s.tables[name]
-	if t == nil {
+	if t == nil || strings.HasSuffix(t.comment, viewMark) {
 		return true
 	}
 	last := s.lastView(name).statement
-	return t.engine == "View" && (strings.HasSuffix(t.comment, viewMark) || last != "" && !strings.Contains(last, viewMark))
+	return t.engine == "View" && last != "" && !strings.Contains(last, viewMark)
 }
 
 // lastView is the newest record of a view; a zero one for none.
@@ -80,30 +103,34 @@ func (s *State) lastView(name string) (last change) {
 
 // findForeign says for each name that is taken what is not made because of it.
 func (p *Plan) findForeign(s *State, defs []viewDef, foreign map[string]string) {
-	for _, owner := range defs {
-		if foreign[owner.name] != owner.name {
-			continue
+	said := map[string]bool{}
+	for _, v := range defs {
+		if owner := foreign[v.name]; owner != "" && !said[owner] {
+			said[owner] = true
+			p.Findings = append(p.Findings, p.foreignFinding(s, owner, defs, foreign))
 		}
-		text := fmt.Sprintf("%s is not leadhouse's view but somebody else's: it is left alone.", owner.name)
-		var absent, standing []string
-		for _, v := range defs {
-			switch {
-			case foreign[v.name] != owner.name || v.name == owner.name:
-			case s.tables[v.name] == nil:
-				absent = append(absent, v.name)
-			default:
-				standing = append(standing, v.name)
-			}
-		}
-		if len(absent) > 0 {
-			text += " Not made, since they would read it: " + strings.Join(absent, ", ") + "."
-		}
-		if len(standing) > 0 {
-			text += " Made before, and reading it now: " + strings.Join(standing, ", ") + "."
-		}
-		p.Findings = append(p.Findings, fmt.Sprintf("%s To have leadhouse's: RENAME TABLE %s.%s TO %s.my_%s, then `leadhouse backfill`",
-			text, p.Database, owner.name, p.Database, owner.name))
 	}
+}
+
+func (p *Plan) foreignFinding(s *State, owner string, defs []viewDef, foreign map[string]string) string {
+	var absent, standing []string
+	for _, v := range defs {
+		switch {
+		case foreign[v.name] != owner || v.name == owner:
+		case s.tables[v.name] == nil:
+			absent = append(absent, v.name)
+		default:
+			standing = append(standing, v.name)
+		}
+	}
+	text := owner + " is not leadhouse's view but somebody else's: it is left alone."
+	if len(absent) > 0 {
+		text += " Not made, since they would read it: " + strings.Join(absent, ", ") + "."
+	}
+	if len(standing) > 0 {
+		text += " Made before, and reading it now: " + strings.Join(standing, ", ") + "."
+	}
+	return fmt.Sprintf("%s To have leadhouse's: RENAME TABLE %s.%s TO %s.my_%s, then `leadhouse backfill`", text, p.Database, owner, p.Database, owner)
 }
 
 // findWaiting says in one line which views wait for what: with a small catalog they are many.

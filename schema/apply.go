@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -13,22 +14,47 @@ import (
 // Apply runs a plan's statements and records them under a new revision, which it returns. onStep, when not nil, is told
 // of every step before it runs. A crash anywhere leaves a state from which the next plan goes on: every statement may run
 // twice, and what was done but not recorded is found standing there.
+//
+// Views come last, and after the record of all else: one that cannot be made keeps no sink from its columns.
 func Apply(ctx context.Context, conn driver.Conn, p *Plan, version string, onStep func(Step)) (revision uint32, err error) {
-	if p.Empty() {
-		return p.revision, nil
+	isView := func(s Step) bool { return s.View != "" }
+	tables := slices.DeleteFunc(slices.Clone(p.Steps), isView)
+	if err := run(ctx, conn, tables, onStep); err != nil {
+		return 0, err
 	}
-	for _, step := range p.Steps {
+	r, err := p.record(ctx, conn, version, tables, recording{revision: p.revision})
+	if err != nil {
+		return 0, err
+	}
+	views := slices.DeleteFunc(slices.Clone(p.Steps), func(s Step) bool { return !isView(s) })
+	if err := run(ctx, conn, views, onStep); err != nil {
+		return 0, err
+	}
+	r, err = p.record(ctx, conn, version, views, r)
+	return r.revision, err
+}
+
+// recording is a revision; run is the one that has written it, "" when it was there before.
+type recording struct {
+	revision uint32
+	run      string
+}
+
+func run(ctx context.Context, conn driver.Conn, steps []Step, onStep func(Step)) error {
+	for _, step := range steps {
 		if onStep != nil {
 			onStep(step)
 		}
 		if step.Statement == "" {
 			continue
 		}
-		if err := conn.Exec(ctx, step.Statement); err != nil {
-			return 0, fmt.Errorf("%s: %w", step.Summary, err)
+		for _, sql := range append([]string{step.Statement}, step.Then...) {
+			if err := conn.Exec(ctx, sql); err != nil {
+				return fmt.Errorf("%s: %w", step.Summary, err)
+			}
 		}
 	}
-	return p.record(ctx, conn, version)
+	return nil
 }
 
 // recordTries bounds how often two runs may step out of each other's way. Each try is one insert and one query.
@@ -39,33 +65,42 @@ const recordTries = 20
 // ClickHouse has no lock, so two runs can write the same revision. A sink that read it between the two would type rows
 // without the second run's columns and mark them as complete. So a run that sees another's rows under its revision
 // writes its own again under the next one, which makes those rows stale, and the fill types them again.
-func (p *Plan) record(ctx context.Context, conn driver.Conn, version string) (uint32, error) {
+//
+// What a run adds later goes under the revision that it has, if it has one.
+func (p *Plan) record(ctx context.Context, conn driver.Conn, version string, steps []Step, r recording) (recording, error) {
+	if !slices.ContainsFunc(steps, func(s Step) bool { return len(s.changes) > 0 }) {
+		return r, nil
+	}
+	if r.run != "" {
+		return r, p.insertChanges(ctx, conn, version, steps, r, " views")
+	}
 	table := quote(p.Database) + "." + quote(changesTable.name)
 	for range recordTries {
 		var last uint32
 		if err := conn.QueryRow(ctx, "SELECT max(revision) FROM "+table).Scan(&last); err != nil {
-			return 0, fmt.Errorf("read the last revision: %w", err)
+			return r, fmt.Errorf("read the last revision: %w", err)
 		}
 		if last >= maxRevision {
-			return 0, fmt.Errorf("schema_changes holds revision %d, the highest there can be", last)
+			return r, fmt.Errorf("schema_changes holds revision %d, the highest there can be", last)
 		}
-		revision, run := last+1, uuid.NewString()
-		if err := p.insertChanges(ctx, conn, version, revision, run); err != nil {
-			return 0, err
+		r = recording{last + 1, uuid.NewString()}
+		if err := p.insertChanges(ctx, conn, version, steps, r, ""); err != nil {
+			return r, err
 		}
 		var others uint64
-		err := conn.QueryRow(ctx, "SELECT count() FROM "+table+" WHERE revision = ? AND run_id != ?", revision, run).Scan(&others)
+		err := conn.QueryRow(ctx, "SELECT count() FROM "+table+" WHERE revision = ? AND run_id != ?", r.revision, r.run).Scan(&others)
 		if err != nil {
-			return 0, fmt.Errorf("read revision %d back: %w", revision, err)
+			return r, fmt.Errorf("read revision %d back: %w", r.revision, err)
 		}
 		if others == 0 {
-			return revision, nil
+			return r, nil
 		}
 	}
-	return 0, errors.New("other runs of backfill took every revision: let them finish, then run it again")
+	return r, errors.New("other runs of backfill took every revision: let them finish, then run it again")
 }
 
-func (p *Plan) insertChanges(ctx context.Context, conn driver.Conn, version string, revision uint32, run string) error {
+// insertChanges: part tells one block of a revision from another, which would else be taken for the same sent twice.
+func (p *Plan) insertChanges(ctx context.Context, conn driver.Conn, version string, steps []Step, r recording, part string) error {
 	var (
 		revisions                                                                          []uint32
 		changedAt                                                                          []time.Time
@@ -73,12 +108,12 @@ func (p *Plan) insertChanges(ctx context.Context, conn driver.Conn, version stri
 		paths                                                                              [][]string
 	)
 	now := time.Now().UTC()
-	for _, step := range p.Steps {
+	for _, step := range steps {
 		for _, c := range step.changes {
-			revisions = append(revisions, revision)
+			revisions = append(revisions, r.revision)
 			changedAt = append(changedAt, now)
 			versions = append(versions, version)
-			runs = append(runs, run)
+			runs = append(runs, r.run)
 			tables = append(tables, c.table)
 			columns = append(columns, c.column)
 			kinds = append(kinds, c.kind)
@@ -102,7 +137,7 @@ func (p *Plan) insertChanges(ctx context.Context, conn driver.Conn, version stri
 		{"event_type", eventTypes},
 		{"comment", comments},
 		{"statement", statements},
-	}, len(revisions), run)
+	}, len(revisions), r.run+part)
 }
 
 // RecordPull writes to the table catalog what a pull said. source is where from: the API's address, a file, or builtin.

@@ -18,9 +18,11 @@ type Plan struct {
 
 // Step is one statement, or a fact to be recorded without one.
 type Step struct {
-	Summary   string // one line for the reader: "+ lead_events.score: Nullable(Decimal(38, 9)), score of lead.scored"
-	Statement string // "" when the thing stands already and is only to be recorded
-	View      string // the view it makes or makes anew; "" for all else
+	Summary   string   // one line for the reader: "+ lead_events.score: Nullable(Decimal(38, 9)), score of lead.scored"
+	Statement string   // "" when the thing stands already and is only to be recorded
+	Then      []string // what follows it, in order
+	View      string   // the view it makes or makes anew; "" for all else
+	Fills     []string // of a step that fills a table, which may take long: the tables and views it reads
 	changes   []change
 }
 
@@ -28,7 +30,10 @@ type Step struct {
 func (p *Plan) Empty() bool { return len(p.Steps) == 0 }
 
 // Diff plans. The error is about a database that cannot be used: a table of ours under another engine or key.
-func Diff(m *Model, s *State) (*Plan, error) {
+func Diff(m *Model, s *State) (*Plan, error) { return DiffViews(m, s, Materialize{}) }
+
+// DiffViews plans, and says which views are to be tables.
+func DiffViews(m *Model, s *State, which Materialize) (*Plan, error) {
 	p := &Plan{Database: s.Database, Findings: slices.Clone(m.Findings), revision: s.revision()}
 	if !s.exists {
 		p.step("+ database "+s.Database, "CREATE DATABASE IF NOT EXISTS "+quote(s.Database))
@@ -51,7 +56,7 @@ func Diff(m *Model, s *State) (*Plan, error) {
 			tables = append(slices.Clone(tables), &Table{Name: name, Entity: records[name].entity})
 		}
 	}
-	if err := p.planViews(m, s, tables); err != nil {
+	if err := p.planViews(m, s, tables, which); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -221,21 +226,6 @@ func (t *recorded) bySource(c Column) (Column, bool) {
 
 func (t *recorded) has(name string) bool {
 	return slices.ContainsFunc(t.columns, func(c Column) bool { return c.Name == name })
-}
-
-// view creates or recreates a view whose text differs from the one recorded last. ClickHouse keeps its own wording of a
-// view, so the text cannot be compared with what system.tables says.
-func (p *Plan) view(s *State, v viewDef) {
-	statement := v.createSQL(p.Database)
-	last := s.lastView(v.name).statement
-	mark := "~"
-	if s.tables[v.name] == nil {
-		mark, last = "+", ""
-	}
-	if last != statement {
-		p.step(mark+" view "+v.name, statement, change{table: v.name, kind: kindView, eventType: v.eventType})
-		p.Steps[len(p.Steps)-1].View = v.name
-	}
 }
 
 func names(columns []Column) string {

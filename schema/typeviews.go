@@ -45,6 +45,7 @@ func shippedNames() map[string]string {
 	}
 	for _, name := range views.Names() {
 		names[name] = "a view of leadhouse's own"
+		names[refreshName(name)] = "what would fill a view of leadhouse's own"
 	}
 	return names
 }
