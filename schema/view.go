@@ -2,6 +2,7 @@ package schema
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -29,6 +30,18 @@ func (v viewDef) createSQL(database string) string {
 
 const eventsColumns = "event_id, event_type, occurred_at, payload, _received_at, _loaded_at, _partition, _offset"
 
+// eventsDefs are eventsColumns as the event tables describe them: a BI tool shows the comments.
+func eventsDefs() (columns []columnDef) {
+	for _, name := range strings.Split(eventsColumns, ", ") {
+		for _, c := range slices.Concat(headColumns, tailColumns) {
+			if c.name == name {
+				columns = append(columns, columnDef{name: c.name, typ: c.typ, comment: c.comment})
+			}
+		}
+	}
+	return columns
+}
+
 // eventsView unites the event tables, each event once. While backfill moves rows out of other_events into a new table,
 // they stand in both: the table wins. The inner IN keeps that cheap: it looks up only IDs of types whose entity has a
 // table, which after the move are none, by the tables' primary key.
@@ -55,6 +68,7 @@ func eventsView(database string, tables []*Table) viewDef {
 	return viewDef{
 		name:    "events",
 		comment: "every Leadron event once, of all types, with its envelope and payload; times are UTC",
+		columns: eventsDefs(),
 		query:   strings.Join(append([]string{other}, parts...), "\nUNION ALL\n"),
 	}
 }

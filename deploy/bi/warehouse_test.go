@@ -3,15 +3,36 @@
 package bi_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/leadhouse/leadhouse/deploy/bi"
 )
 
-func TestTheReaderSeesEachEventOnce(t *testing.T) {
+// Settings that BI tools send, or that their users set: a view's numbers must not hang on them.
+func TestNoSettingOfAToolChangesAView(t *testing.T) {
 	t.Parallel()
 	s := bi.Warehouse(t)
-	t.Log(s.Tables(t))
-	t.Log(s.Query(t, "SELECT table, sum(rows), count() FROM system.parts WHERE active AND database='leadron' GROUP BY 1 ORDER BY 1"))
-	t.Log(s.Query(t, "SELECT * FROM leadron.delivery_balance"))
+	settings := []string{
+		"session_timezone = 'America/New_York'", // Metabase, from its report time zone
+		"join_use_nulls = 1",                    // dbt and SQL workbenches, to be as other databases
+		"transform_null_in = 1",
+		"aggregate_functions_null_for_empty = 1",
+		"prefer_column_name_to_alias = 1",
+		"union_default_mode = 'DISTINCT'",
+		"select_sequential_consistency = 1", // Metabase
+		"use_uncompressed_cache = 1",
+		"max_threads = 1",
+	}
+	for _, view := range strings.Fields(s.Query(t, "SELECT name FROM system.tables WHERE database = '"+s.Database+"' AND engine = 'View' ORDER BY name")) {
+		ask := fmt.Sprintf("SELECT count(), sum(cityHash64(toString(tuple(* EXCEPT '^seconds_since_')))) FROM %s.%s SETTINGS final = 1", s.Database, view)
+		want := s.Query(t, ask)
+		for _, setting := range settings {
+			got, err := s.ClickHouse.Query(t.Context(), ask+", "+setting)
+			if err != nil || got != want {
+				t.Errorf("%s with %s: got %s, %v, want %s", view, setting, got, err, want)
+			}
+		}
+	}
 }
