@@ -29,6 +29,9 @@ func (w *world) lead() {
 	for range w.rng.IntN(6) {
 		at = w.later(at)
 		w.leadEvent(pick(w, "lead.updated", "lead.updated", "lead.updated", "lead.updated", "lead.deleted", "lead.created", "lead.converted"), id, at)
+		if w.chance(10) { // at the same moment
+			w.emit("form.submitted", at, w.text("formId", pick(w, "frm_1", "frm_2")), w.text("leadId", id))
+		}
 	}
 }
 
@@ -105,7 +108,7 @@ func (w *world) amount() string {
 }
 
 func (w *world) commission() {
-	id, at := w.fresh("com_"), w.begin()
+	id, at := w.fresh("com_"), pick(w, w.begin(), w.edge())
 	amount, currency := w.amount(), pick(w, "EUR", "EUR", "USD", "")
 	for i := range 1 + w.rng.IntN(6) {
 		typ, sum := pick(w, "commission.paid", "commission.paid", "commission.paid", "commission.earned", "commission.adjusted"), amount

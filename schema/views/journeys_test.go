@@ -123,11 +123,16 @@ func (w *world) begin() time.Time {
 	case 0:
 		month := time.Date(w.today.Year(), w.today.Month()-time.Month(w.rng.IntN(5)), 1, 0, 0, 0, 0, time.UTC)
 		return month.Add(pick(w, -time.Millisecond, 0, 0, time.Millisecond, -time.Hour))
-	case 1: // 30, 31, 60 … full days before tomorrow's and yesterday's now, and a little more or less
-		age := pick(w, 0, 1, 30, 31, 32, 60, 61, 62, 90, 91, 92)
-		return w.today.Add(-time.Duration(age) * day).Add(w.millis(day))
+	case 1:
+		return w.edge()
 	}
 	return w.today.Add(-w.millis(150 * day)).Add(2 * day)
+}
+
+// edge is about as many days ago as the edges of an age: so many full days at some hour of today, one less at another.
+func (w *world) edge() time.Time {
+	age := pick(w, 0, 1, 30, 31, 32, 60, 61, 62, 90, 91, 92)
+	return w.today.Add(-time.Duration(age) * day).Add(w.millis(day))
 }
 
 // later is the next event's time: a while after, at the same moment, or before.

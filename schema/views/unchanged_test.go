@@ -87,6 +87,7 @@ func TestProfileAndMergesChangeNoView(t *testing.T) {
 	s, w := shapes()[1], newWorld(103, theDay(t), 700)
 	wh := open(t, s)
 	wh.load(w.deliveries)
+	wh.loadLetters(w.letters())
 	before := wh.snapshot(nil)
 	wh.same("the profile's final = 1", before, wh.snapshot(clickhouse.Settings{"final": 1}))
 	for _, table := range wh.Tables {
