@@ -74,7 +74,8 @@ Flags for engines that you run already:
 
 Ports, on 127.0.0.1, each replaced by a free one when it is taken:
   ClickHouse 9000 (native) and 8123 (HTTP), Kafka 9092, Leadron 8000,
-  ingest 8080 and 9090 (admin), sink 9091 (admin).
+  ingest 8080 and 9090 (admin), sink 9091 (admin), the short address of the
+  dashboard 8124.
 
 Exit codes:
   0    the story is told, and the books balance
@@ -109,12 +110,12 @@ type config struct {
 }
 
 // ports are the preferred ones; 0 is any.
-type ports struct{ clickhouse, clickhouseHTTP, kafka, leadron, ingest, ingestAdmin, sinkAdmin int }
+type ports struct{ clickhouse, clickhouseHTTP, kafka, leadron, ingest, ingestAdmin, sinkAdmin, dashboard int }
 
 // defaultPorts are those that the programs' documentation names.
 var defaultPorts = ports{
 	clickhouse: 9000, clickhouseHTTP: 8123, kafka: 9092, leadron: 8000,
-	ingest: 8080, ingestAdmin: 9090, sinkAdmin: 9091,
+	ingest: 8080, ingestAdmin: 9090, sinkAdmin: 9091, dashboard: 8124,
 }
 
 // command runs the program and returns its exit code.

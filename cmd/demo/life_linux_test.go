@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -179,7 +180,7 @@ func TestWhatItPrintsWorksWhenPasted(t *testing.T) {
 	if len(commands) != 2 {
 		t.Fatalf("curl lines: %q", commands)
 	}
-	if got := tour.shell(commands[0]); !strings.Contains(got, "lead.created") {
+	if got := tour.shell(commands[0]); !strings.Contains(got, "open_dead_letters") {
 		t.Errorf("%s\nsays %s", commands[0], got)
 	}
 	for range 2 { // sent twice it is still one row
@@ -188,6 +189,12 @@ func TestWhatItPrintsWorksWhenPasted(t *testing.T) {
 		}
 	}
 	before, _, _ := strings.Cut(commands[0], "--data-binary")
+	for _, q := range questions() {
+		if !strings.Contains(tour.out.String(), q) || tour.shell(before+" --fail-with-body --data-binary \""+q+"\"") == "" {
+			t.Errorf("not printed, or no answer: %s", q)
+		}
+	}
+	tour.leadsToTheDashboard()
 	count := before + " --data-binary \"SELECT count(), (SELECT count() FROM deliveries) > 0 FROM lead_events WHERE lead_id = 'ld_yours'\""
 	err := await(t.Context(), "the pasted delivery's one row", func(context.Context) (bool, error) {
 		return strings.TrimSpace(tour.shell(count)) == "1\t1", nil
@@ -199,6 +206,23 @@ func TestWhatItPrintsWorksWhenPasted(t *testing.T) {
 		t.Fatal(err)
 	}
 	tour.exits()
+}
+
+// leadsToTheDashboard follows the short address as far as a browser does: what is behind the # stays with it.
+func (t *tour) leadsToTheDashboard() {
+	t.Helper()
+	short := regexp.MustCompile(`(?m)^ +(http://127\.0\.0\.1:\d+)$`).FindStringSubmatch(t.out.String())
+	if short == nil {
+		t.Fatalf("no short address of the dashboard:\n%s", t.out)
+	}
+	where := strings.TrimSpace(t.shell("curl -s -o /dev/null -w '%{redirect_url}' " + short[1]))
+	if !regexp.MustCompile(`^http://127\.0\.0\.1:\d+/dashboard#eyJ`).MatchString(where) {
+		t.Errorf("%s leads to %.60s", short[1], where)
+	}
+	page, _, _ := strings.Cut(where, "#")
+	if got := t.shell("curl -s " + page); !strings.Contains(got, "ClickHouse Dashboard") {
+		t.Errorf("%s is no dashboard", page)
+	}
 }
 
 // pasteable are the curl command lines in a text.

@@ -12,8 +12,12 @@ import (
 )
 
 // stay lets live events trickle in, and says how to look, until ctx ends. Its error says nothing then.
-func (s *story) stay(ctx context.Context) error {
-	s.howToLook()
+func (s *story) stay(ctx context.Context) (err error) {
+	post, err := s.howToLook()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, post.stop()) }()
 	sender, err := newSender(s.stack, s.cfg, 0)
 	if err != nil {
 		return err
@@ -36,23 +40,33 @@ func (s *story) stay(ctx context.Context) error {
 	return err
 }
 
-// howToLook prints lines that work as they are, pasted into another terminal.
-func (s *story) howToLook() {
+// howToLook prints lines that work as they are, pasted into another terminal or a browser.
+func (s *story) howToLook() (post *signpost, err error) {
 	screen, user := s.screen, s.username
 	if !s.ownClickHouse {
 		user = "bi" // reads only, and sees each event once
 	}
-	screen.chapter("Look around, in another terminal; live events trickle in meanwhile")
 	if s.http != "" {
-		screen.say("SQL, as a user who can only read and sees each event once:")
-		screen.paste("curl 'http://%s/?user=%s&database=%s' --data-binary \\\n'%s'", s.http, user, s.database,
-			"SELECT event_type, count() FROM events GROUP BY 1 FORMAT PrettyCompact")
-		screen.say("The same in the browser, and with ClickHouse's own client:")
+		if post, err = s.startSignpost(user); err != nil {
+			return nil, err
+		}
+	}
+	screen.chapter("Look around, in another terminal; live events trickle in meanwhile")
+	if post != nil {
+		screen.say("Charts of the views, in the browser; and SQL, as a user who can only read:")
+		screen.paste("%s", post.url)
 		screen.paste("http://%s/play?user=%s&database=%s", s.http, user, s.database)
+		screen.say("The same in a terminal, also with ClickHouse's own client:")
+		screen.paste("curl 'http://%s/?user=%s&database=%s' --data-binary \\\n'%s FORMAT PrettyCompact'", s.http, user, s.database,
+			"SELECT check_name, problems, examples FROM data_quality")
 	} else {
 		screen.say("SQL:")
 	}
 	screen.paste("%s --database %s", s.client(user), s.database)
+	screen.say("Questions to begin with:")
+	for _, q := range questions() {
+		screen.paste("%s", q)
+	}
 	screen.say("A delivery of your own, signed; sent twice it is still one row:")
 	screen.paste("%s", s.signedCurl())
 	screen.fields(
@@ -61,6 +75,18 @@ func (s *story) howToLook() {
 		[2]string{"logs", s.cfg.workDir},
 	)
 	screen.print("\n")
+	return post, nil
+}
+
+// questions are what one asks first, each of a view.
+func questions() []string {
+	return []string{
+		"SELECT * FROM lead_funnel_by_source WHERE cohort_month = toStartOfMonth(now('UTC'))",
+		"SELECT month, win_rate, median_days_to_win FROM win_rate_monthly ORDER BY month",
+		"SELECT stage, visits, moved_on_rate, median_days_in_stage FROM stage_conversion",
+		"SELECT * FROM commission_aging ORDER BY owed DESC",
+		"SELECT table_name, seconds_since_received FROM data_freshness",
+	}
 }
 
 // signedCurl is a command line that posts an event with its valid signature.

@@ -58,7 +58,7 @@ func TestTheBooksBalanceUntilSomethingIsTaken(t *testing.T) {
 	t.Parallel()
 	s, out := tell(t, testConfig(t))
 	for _, want := range []string{
-		"The books balance", "600 rows", "document_events", "Funnel", "Commissions by partner", "receipt to visible, p99",
+		"The books balance", "600 rows", "document_events", "Funnel", "Commissions by partner", "is anything wrong?", "open_dead_letters", "receipt to visible, p99",
 		"0 rows left in other_events", "0 lead.created events without",
 	} {
 		if !strings.Contains(out.String(), want) {

@@ -17,6 +17,7 @@ import (
 func (s *story) printTables(ctx context.Context) error {
 	for _, table := range []func(context.Context) error{
 		s.tableOfDeliveries, s.tableOfRefusals, s.tableOfDeadLetters, s.tableOfTables, s.tableOfFunnel, s.tableOfCommissions,
+		s.tableOfQuality,
 	} {
 		if err := table(ctx); err != nil {
 			return err
@@ -195,7 +196,7 @@ func (s *story) tableOfCommissions(ctx context.Context) error {
 	for i, p := range partners {
 		all.add(p)
 		if i < partnersShown {
-			g.row(p.Company, p.Partner[len(p.Partner)-5:], money(p.Earned), money(p.Paid), money(p.Outstanding))
+			g.row(p.Company, p.Partner[max(0, len(p.Partner)-5):], money(p.Earned), money(p.Paid), money(p.Outstanding))
 		} else {
 			rest.add(p)
 		}
@@ -204,6 +205,33 @@ func (s *story) tableOfCommissions(ctx context.Context) error {
 		g.row(fmt.Sprintf("and %d more", n), "", money(rest.Earned), money(rest.Paid), money(rest.Outstanding))
 	}
 	g.footer("", "", money(all.Earned), money(all.Paid), money(all.Outstanding))
+	g.print()
+	return nil
+}
+
+// tableOfQuality is whether the data is fresh, and what is odd about it. The sender forges and repeats and sends what is no
+// event, so something is.
+func (s *story) tableOfQuality(ctx context.Context) error {
+	checks, err := s.warehouse.quality(ctx)
+	if err != nil {
+		return err
+	}
+	silence, err := s.warehouse.silence(ctx)
+	if err != nil {
+		return err
+	}
+	g := s.screen.grid("Is it fresh, is anything wrong?", "check", "for example ", "")
+	fine := 0
+	for _, c := range checks {
+		if c.Problems == 0 {
+			fine++
+			continue
+		}
+		g.row(c.Name, strings.Join(c.Examples[:min(1, len(c.Examples))], ""), c.Problems)
+	}
+	g.row("checks that find nothing", "", fine)
+	g.AppendSeparator()
+	g.row("the newest delivery was received", "", fmt.Sprintf("%.0f s ago", silence))
 	g.print()
 	return nil
 }

@@ -87,27 +87,18 @@ type funnelStep struct {
 // opportunity was which lead.
 func (w warehouse) funnel(ctx context.Context) (leads, opportunities []funnelStep, err error) {
 	err = w.conn.Select(ctx, &leads, `
-		SELECT if(event_type = 'lead.created', 'lead', assumeNotNull(changes_status)) AS name,
-		       uniqExact(lead_id) AS n, toDecimal128(0, 9) AS worth
-		FROM lead_events FINAL
-		WHERE event_type = 'lead.created' OR changes_status IN ('contacted', 'qualified')
+		SELECT if(step = 'created', 'lead', step) AS name, sum(leads) AS n, toDecimal128(0, 9) AS worth
+		FROM lead_funnel
+		WHERE step IN ('created', 'contacted', 'qualified')
 		GROUP BY name
 		ORDER BY indexOf(['lead', 'contacted', 'qualified'], name)`)
 	if err != nil {
 		return nil, nil, wrap("follow the leads", err)
 	}
 	err = w.conn.Select(ctx, &opportunities, `
-		SELECT name, count() AS n, assumeNotNull(sum(value)) AS worth
-		FROM (
-		    SELECT opportunity_id,
-		           anyIf(value, event_type = 'opportunity.created') AS value,
-		           groupUniqArray(multiIf(event_type = 'opportunity.created', 'opportunity',
-		                                  event_type = 'opportunity.won', 'won', ifNull(to_stage, ''))) AS names
-		    FROM opportunity_events FINAL
-		    GROUP BY opportunity_id
-		)
-		ARRAY JOIN names AS name
-		WHERE name IN ('opportunity', 'proposal', 'negotiation', 'won')
+		SELECT if(step = 'created', 'opportunity', step) AS name, sum(opportunities) AS n, sum(value) AS worth
+		FROM opportunity_funnel
+		WHERE step IN ('created', 'proposal', 'negotiation', 'won') AND currency = ''
 		GROUP BY name
 		ORDER BY indexOf(['opportunity', 'proposal', 'negotiation', 'won'], name)`)
 	return leads, opportunities, wrap("follow the opportunities", err)
@@ -115,37 +106,39 @@ func (w warehouse) funnel(ctx context.Context) (leads, opportunities []funnelSte
 
 // partnerCommissions are what one partner has earned and been paid.
 type partnerCommissions struct {
-	Partner     string          `ch:"partner"`
+	Partner     string          `ch:"partner"` // "" for commissions of which no event names one
 	Company     string          `ch:"company"`
-	Commissions uint64          `ch:"commissions"`
 	Earned      decimal.Decimal `ch:"earned"`
 	Paid        decimal.Decimal `ch:"paid"`
 	Outstanding decimal.Decimal `ch:"outstanding"`
 }
 
-// commissions are by partner, those with the most to be paid first. A payment names only the commission, so the partner
-// comes from where it was earned.
+// commissions are by partner, those with the most to be paid first.
 func (w warehouse) commissions(ctx context.Context) (partners []partnerCommissions, err error) {
 	err = w.conn.Select(ctx, &partners, `
-		SELECT partner, any(company) AS company, count() AS commissions,
-		       sum(c.due) AS earned, sum(c.settled) AS paid, earned - paid AS outstanding
-		FROM (
-		    SELECT commission_id,
-		           assumeNotNull(anyIf(partner_id, event_type = 'commission.earned')) AS partner,
-		           assumeNotNull(sumIf(amount, event_type = 'commission.earned')) AS due,
-		           assumeNotNull(sumIf(amount, event_type = 'commission.paid')) AS settled
-		    FROM commission_events FINAL
-		    GROUP BY commission_id
-		) AS c
-		LEFT JOIN (
-		    SELECT assumeNotNull(partner_id) AS partner, assumeNotNull(any(company)) AS company
-		    FROM partner_events FINAL
-		    WHERE event_type = 'partner.registered'
-		    GROUP BY partner
-		) AS p USING partner
-		GROUP BY partner
+		SELECT ifNull(partner_id, '') AS partner, ifNull(company, '') AS company, earned, paid, outstanding
+		FROM commission_by_partner
+		WHERE currency = ''
 		ORDER BY outstanding DESC, partner`)
 	return partners, wrap("add up commissions", err)
+}
+
+// check is one of data_quality's.
+type check struct {
+	Name     string   `ch:"check_name"`
+	Problems uint64   `ch:"problems"`
+	Examples []string `ch:"examples"`
+}
+
+func (w warehouse) quality(ctx context.Context) (checks []check, err error) {
+	err = w.conn.Select(ctx, &checks, "SELECT check_name, problems, examples FROM data_quality ORDER BY problems DESC, check_name")
+	return checks, wrap("look for what is wrong", err)
+}
+
+// silence is how long ago the newest delivery was received, in seconds.
+func (w warehouse) silence(ctx context.Context) (seconds float64, err error) {
+	err = w.conn.QueryRow(ctx, "SELECT assumeNotNull(min(seconds_since_received)) FROM data_freshness").Scan(&seconds)
+	return seconds, wrap("ask how fresh the data is", err)
 }
 
 // wrap says what failed, if something did.

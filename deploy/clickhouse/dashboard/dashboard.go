@@ -17,6 +17,8 @@
 //	the user may not SELECT from   the page shows that error and no chart: it lists its own dashboards as well. The user
 //	  system.dashboards            that leadhouse schema bi-user makes may
 //	the server wants a password    the page says so, and has a field for it
+//	a chart spans more than a      there are no dates at its foot: the page's axis has steps of up to a day. The pointer
+//	  week or two                  shows them
 //	a chart is changed there       its new query is in the address bar: a link of its own
 package dashboard
 
