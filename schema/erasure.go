@@ -12,6 +12,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/cespare/xxhash/v2"
 )
 
 // Erasure: a tombstone in the table erasures says that a lead's personal data is gone and stays gone. The rules, in one place:
@@ -77,19 +78,41 @@ func (t *Table) LeadColumn() string {
 var erasedColumns = []string{"payload", "_invalid_fields"}
 
 // Tombstones are the leads that have been erased, as they were at one moment. Immutable; nil is none.
-type Tombstones struct{ leads map[string]struct{} }
+type Tombstones struct {
+	leads map[string]struct{}
+	mark  mark
+}
+
+// mark tells one set of IDs from another, without reading them: of 100,000 that takes a third of a second.
+type mark struct{ count, xor, sum uint64 } // of xxHash64 of each
 
 // NewTombstones makes them of leads' IDs.
 func NewTombstones(leads ...string) *Tombstones {
 	t := &Tombstones{leads: make(map[string]struct{}, len(leads))}
 	for _, id := range leads {
-		t.leads[id] = struct{}{}
+		t.add(id)
 	}
 	return t
 }
 
+func (t *Tombstones) add(lead string) {
+	if t.Has(lead) {
+		return
+	}
+	t.leads[lead] = struct{}{}
+	hash := xxhash.Sum64String(lead)
+	t.mark = mark{t.mark.count + 1, t.mark.xor ^ hash, t.mark.sum + hash}
+}
+
 // LoadTombstones reads them. Where the table is not there yet, which backfill makes, there are none.
 func LoadTombstones(ctx context.Context, conn driver.Conn, database string) (*Tombstones, error) {
+	var none *Tombstones
+	return none.Reload(ctx, conn, database)
+}
+
+// Reload is LoadTombstones for who has read them before: as long as nothing has changed it returns the same ones, which
+// costs two small queries.
+func (t *Tombstones) Reload(ctx context.Context, conn driver.Conn, database string) (*Tombstones, error) {
 	var there uint64
 	err := conn.QueryRow(ctx, "SELECT count() FROM system.tables WHERE database = ? AND name = ?", database, erasuresTable.name).Scan(&there)
 	if err != nil {
@@ -98,10 +121,23 @@ func LoadTombstones(ctx context.Context, conn driver.Conn, database string) (*To
 	if there == 0 {
 		return NewTombstones(), nil
 	}
+	return t.reload(ctx, conn, database)
+}
+
+// reload is Reload where the table is there.
+func (t *Tombstones) reload(ctx context.Context, conn driver.Conn, database string) (*Tombstones, error) {
+	var now mark
+	err := conn.QueryRow(ctx, fmt.Sprintf("SELECT count(), groupBitXor(hash), sum(hash) FROM (SELECT DISTINCT entity_id, xxHash64(entity_id) AS hash FROM %s.%s WHERE entity = ?)",
+		quote(database), quote(erasuresTable.name)), erasedEntity).Scan(&now.count, &now.xor, &now.sum)
+	if err != nil {
+		return nil, fmt.Errorf("read erasures: %w", err)
+	}
+	if t != nil && t.mark == now { // its mark is of what it holds, and not of what a query said
+		return t, nil
+	}
 	return readTombstones(ctx, conn, database)
 }
 
-// readTombstones is LoadTombstones where the table is there.
 func readTombstones(ctx context.Context, conn driver.Conn, database string) (*Tombstones, error) {
 	rows, err := conn.Query(ctx, fmt.Sprintf("SELECT DISTINCT entity_id FROM %s.%s WHERE entity = ?", quote(database), quote(erasuresTable.name)), erasedEntity)
 	if err != nil {
@@ -114,7 +150,7 @@ func readTombstones(ctx context.Context, conn driver.Conn, database string) (*To
 		if err := rows.Scan(&id); err != nil {
 			return nil, fmt.Errorf("read erasures: %w", err)
 		}
-		t.leads[id] = struct{}{}
+		t.add(id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read erasures: %w", err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -338,6 +339,51 @@ func TestErase(t *testing.T) {
 	}
 	if got := one[string](d, "SELECT toString((count(), min(entity), min(requested_by))) FROM "+d.name+".erasures WHERE entity_id = 'ld_1'"); got != "(1,'lead','default')" {
 		t.Errorf("got %s", got)
+	}
+}
+
+// Reading again returns what was read, as long as nothing has changed, and all that is new.
+func TestReloadTombstones(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.evolve(builtin(t))
+	reload := func(last *schema.Tombstones) *schema.Tombstones {
+		stones, err := last.Reload(t.Context(), d.conn, d.name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return stones
+	}
+	erase := func(lead string) {
+		if _, err := schema.Erase(t.Context(), d.conn, d.name, lead, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	none := reload(nil)
+	if none.Len() != 0 || reload(none) != none {
+		t.Errorf("got %v", none.Len())
+	}
+	erase("ld_1")
+	one := reload(none)
+	d.exec("INSERT INTO " + d.name + ".erasures (entity, entity_id, erased_at) VALUES ('lead', 'ld_1', now())") // another run at once
+	if !one.Has("ld_1") || one.Len() != 1 || reload(one) != one {
+		t.Errorf("got %+v", one)
+	}
+	erase("ld_2")
+	if two := reload(one); !two.Has("ld_2") || two.Len() != 2 || none.Len() != 0 || one.Len() != 1 {
+		t.Errorf("got %+v", two)
+	}
+	if same := schema.NewTombstones("ld_2", "ld_1", "ld_2"); reload(same) != same {
+		t.Error("a set that was made by hand has another mark")
+	}
+	d.exec("ALTER TABLE " + d.name + ".erasures DELETE WHERE entity_id = 'ld_1' SETTINGS mutations_sync = 2") // an operator's mistake, taken back
+	if left := reload(one); left.Has("ld_1") || left.Len() != 1 {
+		t.Errorf("got %+v", left)
+	}
+	w := d.load()
+	again, err := w.Reload(t.Context(), d.conn)
+	if err != nil || again.Erased != w.Erased || !reflect.DeepEqual(w, again) {
+		t.Errorf("got %+v, %v", again, err)
 	}
 }
 

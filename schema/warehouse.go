@@ -26,6 +26,15 @@ var ErrNotSetUp = errors.New("set it up with `leadhouse backfill`, or `leadhouse
 
 // Load reads the warehouse. Where `leadhouse backfill` has not been, the error is ErrNotSetUp and says to run it.
 func Load(ctx context.Context, conn driver.Conn, database string) (*Warehouse, error) {
+	return load(ctx, conn, database, nil)
+}
+
+// Reload is Load for who has read the warehouse before: what is large and has not changed is not read again.
+func (w *Warehouse) Reload(ctx context.Context, conn driver.Conn) (*Warehouse, error) {
+	return load(ctx, conn, w.Database, w.Erased)
+}
+
+func load(ctx context.Context, conn driver.Conn, database string, erased *Tombstones) (*Warehouse, error) {
 	s, err := Inspect(ctx, conn, database)
 	if err != nil {
 		return nil, err
@@ -39,7 +48,7 @@ func Load(ctx context.Context, conn driver.Conn, database string) (*Warehouse, e
 		w.Erased = NewTombstones()
 		return w, nil
 	}
-	w.Erased, err = readTombstones(ctx, conn, database)
+	w.Erased, err = erased.reload(ctx, conn, database)
 	return w, err
 }
 

@@ -88,7 +88,7 @@ func (s *schemas) read(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	began := time.Now()
-	w, err := schema.Load(ctx, s.conn, s.database)
+	w, err := s.load(ctx)
 	if err != nil {
 		return err
 	}
@@ -99,6 +99,13 @@ func (s *schemas) read(ctx context.Context) error {
 	}
 	s.readAt, s.expired = began, false
 	return nil
+}
+
+func (s *schemas) load(ctx context.Context) (*schema.Warehouse, error) {
+	if last := s.now.Load(); last != nil {
+		return last.Reload(ctx, s.conn)
+	}
+	return schema.Load(ctx, s.conn, s.database)
 }
 
 // run reads on a timer until ctx ends.

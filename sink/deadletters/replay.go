@@ -214,7 +214,7 @@ func (r *replay) insert(ctx context.Context, events []*pending) error {
 // attempt types events with the columns of now and sends them, a block a table: they were of one, but the schema may have
 // been read anew since. **It reads the tombstones first**, however long the replay has been running or waiting.
 func (r *replay) attempt(ctx context.Context, events []*pending) error {
-	stones, err := schema.LoadTombstones(ctx, r.cfg.ClickHouse, r.cfg.Database)
+	stones, err := r.warehouse.Erased.Reload(ctx, r.cfg.ClickHouse, r.cfg.Database)
 	if err != nil {
 		return err
 	}
