@@ -84,9 +84,15 @@ type warehouse struct {
 	conn driver.Conn
 	*schema.Warehouse
 	offset int64
+	filled time.Time // when its materialized views began to be; zero where there are none
 }
 
 func open(t *testing.T, s shape) *warehouse {
+	t.Helper()
+	return openViews(t, s, schema.Materialize{})
+}
+
+func openViews(t *testing.T, s shape, which schema.Materialize) *warehouse {
 	t.Helper()
 	ch := local.Shared(t)
 	conn, err := ch.Open(t.Context())
@@ -98,7 +104,7 @@ func open(t *testing.T, s shape) *warehouse {
 	database, c := ch.Database(t), s.catalog(t)
 	state, err := schema.Inspect(t.Context(), conn, database)
 	wh.must(err)
-	plan, err := schema.Diff(schema.Infer(c), state)
+	plan, err := schema.DiffViews(schema.Infer(c), state, which)
 	wh.must(err)
 	_, err = schema.Apply(t.Context(), conn, plan, "test", nil)
 	wh.must(err)
