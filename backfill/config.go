@@ -54,6 +54,13 @@ type Config struct {
 	// to leaving the table as it is, which deletes none unless a run before was told to.
 	DeadLettersTTL time.Duration
 
+	// MaterializeViews says whether the views that can be are tables, filled anew every MaterializeEvery: fast to ask, and so
+	// much behind. Defaults to what the database has, which is views in a new one.
+	MaterializeViews *bool
+
+	// MaterializeEvery is in whole seconds, 10 at least. Defaults to what the database has, and in the beginning to 5 minutes.
+	MaterializeEvery time.Duration
+
 	// Version is leadhouse's, for schema_changes. Defaults to "unknown".
 	Version string
 
@@ -140,12 +147,17 @@ func (c Config) validate() error {
 		wrong(d.value < 0, "%s: %v is negative", d.field, d.value)
 	}
 	wrong(c.DeadLettersTTL != 0 && c.DeadLettersTTL < leastTTL, "DeadLettersTTL: %v is less than a day, in which nobody may have looked at them", c.DeadLettersTTL)
+	wrong(c.MaterializeEvery != 0 && (c.MaterializeEvery < leastRefresh || c.MaterializeEvery%time.Second != 0),
+		"MaterializeEvery: %v is not in whole seconds, %v at least", c.MaterializeEvery, leastRefresh)
 	wrong(c.RetryMin > c.RetryMax, "RetryMin: %v is more than RetryMax %v", c.RetryMin, c.RetryMax)
 	return errors.Join(errs...)
 }
 
 // leastTTL: less is a mistake in the unit.
 const leastTTL = 24 * time.Hour
+
+// leastRefresh: more often, ClickHouse would do little else than refresh.
+const leastRefresh = 10 * time.Second
 
 // validateAPI is about where the catalog comes from.
 func (c Config) validateAPI() error {

@@ -36,7 +36,7 @@ func (b *Backfill) Run(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("inspect database %s: %w", b.cfg.Database, err)
 	}
-	plan, err := schema.Diff(schema.Infer(c), state)
+	plan, err := schema.DiffViews(schema.Infer(c), state, schema.Materialize{On: b.cfg.MaterializeViews, Every: b.cfg.MaterializeEvery})
 	if err != nil {
 		return Result{}, err
 	}
@@ -64,6 +64,9 @@ func (b *Backfill) Run(ctx context.Context) (Result, error) {
 	if err := b.settle(ctx, &result); err != nil {
 		return result, err
 	}
+	if err := b.refresh(ctx, result); err != nil {
+		return result, err
+	}
 	b.printResult(result)
 	return result, nil
 }
@@ -83,9 +86,12 @@ func (b *Backfill) load(ctx context.Context) (*schema.Warehouse, work, error) {
 
 func (b *Backfill) apply(ctx context.Context, plan *schema.Plan, c *schema.Catalog, source string) error {
 	began := time.Now()
-	revision, err := schema.Apply(ctx, b.cfg.ClickHouse, plan, b.cfg.Version, func(s schema.Step) {
+	fills := fills{b: b}
+	revision, err := schema.Apply(fills.watch(ctx), b.cfg.ClickHouse, plan, b.cfg.Version, func(s schema.Step) {
 		b.cfg.Logger.Debug().Str("step", printable(s.Summary)).Msg("applying")
+		fills.step(ctx, s)
 	})
+	fills.end()
 	if err != nil {
 		return fmt.Errorf("apply the plan (run it again: what is done stays): %w", err)
 	}
@@ -112,7 +118,7 @@ func (b *Backfill) printPlan(c *schema.Catalog, source string, plan *schema.Plan
 		switch {
 		case b.cfg.PlanOnly:
 			line("  %s", s.Summary)
-			for sql := range strings.SplitSeq(s.Statement, "\n") {
+			for sql := range strings.SplitSeq(strings.Join(append([]string{s.Statement}, s.Then...), ";\n"), "\n") {
 				line("      %s", sql)
 			}
 		case s.View == "":
@@ -148,22 +154,28 @@ func (b *Backfill) printPlan(c *schema.Catalog, source string, plan *schema.Plan
 	b.print(text.String())
 }
 
-// viewLines says in two lines what becomes of the views: they are dozens, and made by one release at once.
+// viewLines says of all views that share a fate in one line what becomes of them: they are dozens.
 func viewLines(steps []schema.Step) (lines []string) {
-	for _, mark := range []string{"+", "~"} {
-		var names []string
-		for _, s := range steps {
-			if s.View != "" && strings.HasPrefix(s.Summary, mark) {
-				names = append(names, s.View)
-			}
+	views := map[string][]string{} // what is said of one, without its name → those it is said of
+	var order []string
+	for _, s := range steps {
+		if s.View == "" {
+			continue
 		}
-		switch len(names) {
-		case 0:
-		case 1:
-			lines = append(lines, mark+" view "+names[0])
-		default:
-			lines = append(lines, fmt.Sprintf("%s %d views: %s", mark, len(names), strings.Join(names, ", ")))
+		mark, fate, ok := strings.Cut(s.Summary, " view "+s.View)
+		if !ok { // about one thing of a kind
+			lines = append(lines, s.Summary)
+			continue
 		}
+		fate = mark + " %d views" + fate + ": "
+		if views[fate] == nil {
+			order = append(order, fate)
+		}
+		views[fate] = append(views[fate], s.View)
+	}
+	for _, fate := range order {
+		line := fmt.Sprintf(fate, len(views[fate])) + strings.Join(views[fate], ", ")
+		lines = append(lines, strings.Replace(line, " 1 views", " 1 view", 1))
 	}
 	return lines
 }

@@ -97,7 +97,7 @@ func TestANewEventType(t *testing.T) {
 	}
 	cfg.ChunkRows = 1000
 	result, out := d.run(cfg)
-	want := backfill.Result{Revision: 2, Steps: 3, Moved: 2500} // its table, its view, events
+	want := backfill.Result{Revision: 2, Steps: 5, Moved: 2500} // its table, its view, events, data_freshness, data_quality
 	if result != want {
 		t.Errorf("got %+v, want %+v\n%s", result, want, out)
 	}

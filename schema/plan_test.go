@@ -55,7 +55,7 @@ func TestTheSchemaFollowsTheCatalog(t *testing.T) {
 	d.evolve(catalog(t, "lead.seen", `{"leadId":"x"}`))
 	next := catalog(t, "lead.seen", `{"leadId":"x","score":1}`, "deal.made", `{"dealId":"y"}`)
 	p := d.plan(next)
-	want := "+ lead_events.score: Nullable(Decimal(38, 9)), score of lead.seen, for example 1\n+ table deal_events, 1 typed columns: deal_id\n~ view events\n~ view lead_seen\n+ view deal_made"
+	want := "+ lead_events.score: Nullable(Decimal(38, 9)), score of lead.seen, for example 1\n+ table deal_events, 1 typed columns: deal_id\n~ view events\n~ view lead_seen\n+ view deal_made\n~ view data_freshness\n~ view data_quality"
 	if got := summaries(p); got != want {
 		t.Errorf("plan:\n got %s\nwant %s", got, want)
 	}

@@ -69,6 +69,14 @@ func (j *backfillJob) settings() settings {
 			usage: "Have ClickHouse delete dead letters so long after their receipt, open ones too; their entries in the ledger stay. Without it the table is left as it is, and deletes none. Once set it stays: ALTER TABLE dead_letters REMOVE TTL ends it. verify misses what was deleted, so let it look no further back (--since).",
 		},
 		{
+			name: "materialize-views", group: "Backfill", field: "MaterializeViews", value: choice(&c.MaterializeViews),
+			usage: "Make the views that take long to ask tables of their names, which ClickHouse fills anew every --materialize-every: for large installations. =false makes them views again. Readers find every name at every moment. Without it they stay what they are, which in a new database is views. RAM: a refresh is the view's whole query.",
+		},
+		{
+			name: "materialize-every", group: "Backfill", field: "MaterializeEvery", value: never(duration(&c.MaterializeEvery)),
+			usage: "How often they are filled, in whole seconds, 10s at least. Without it as often as before, and in the beginning every 5m.",
+		},
+		{
 			name: "chunk-rows", group: "Backfill", field: "ChunkRows", value: number(&c.ChunkRows),
 			usage: "Rows that end a chunk of a fill. A fill that is killed repeats one chunk.",
 		},
@@ -111,6 +119,22 @@ func never(v value) value {
 		}
 		return show()
 	}
+	return v
+}
+
+// choice is a toggle that leaves things as they are when nobody says anything.
+func choice(dst **bool) value {
+	var on bool
+	v := toggle(&on)
+	parse := v.parse
+	v.parse = func(t string) error {
+		if err := parse(t); err != nil {
+			return err
+		}
+		*dst = &on
+		return nil
+	}
+	v.isSet = func() bool { return *dst != nil }
 	return v
 }
 
