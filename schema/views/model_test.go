@@ -59,6 +59,7 @@ func before(a, b event) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.id
 
 // model is a world as the views have to see it.
 type model struct {
+	shape      shape
 	deliveries []*delivery
 	events     map[string][]event // by entity, in order; those of no entity under ""
 	now        time.Time
@@ -79,7 +80,7 @@ func (w *world) kept() map[string]*delivery {
 }
 
 func newModel(w *world, s shape, now time.Time) *model {
-	m := &model{deliveries: w.deliveries, events: map[string][]event{}, now: now, letters: w.letters(), cache: map[string]any{}}
+	m := &model{shape: s, deliveries: w.deliveries, events: map[string][]event{}, now: now, letters: w.letters(), cache: map[string]any{}}
 	for _, d := range w.kept() {
 		entity, verb, _ := strings.Cut(d.typ, ".")
 		if verb == "" || s.columns[entity] == nil {

@@ -92,18 +92,13 @@ func (m *model) checkEntities(c checks) {
 }
 
 func (m *model) checkEvents(c checks) {
-	named := map[string]bool{
-		"lead.created": true, "lead.updated": true, "lead.deleted": true, "opportunity.created": true, "opportunity.stage_changed": true,
-		"opportunity.won": true, "opportunity.lost": true, "partner.registered": true, "partner.approved": true, "commission.earned": true,
-		"commission.paid": true, "task.created": true, "task.completed": true, "form.submitted": true,
-	}
 	absurd := decimal.New(1, 18)
 	for entity, events := range m.events {
 		for _, e := range events {
 			if entity != "" && e.text(entity+"_id") == nil {
 				c.find("event_without_entity_id", e.id)
 			}
-			if !named[e.typ] {
+			if _, named := typeColumns[e.typ]; !named || entity == "" {
 				c.find("unknown_event_types", e.id)
 			}
 			for _, k := range e.cells {
@@ -157,7 +152,7 @@ func (m *model) deliveryLatency() relation {
 func (m *model) dataFreshness() relation {
 	r := relation{columns: "table_name last_occurred_at last_received_at last_loaded_at"}
 	tables := map[string]*[3]*time.Time{"deliveries": {}, "dead_letters": {}, "other_events": {}}
-	for _, entity := range []string{"lead", "opportunity", "partner", "commission", "task", "form"} {
+	for entity := range m.shape.columns {
 		tables[entity+"_events"] = &[3]*time.Time{}
 	}
 	for _, d := range m.deliveries {

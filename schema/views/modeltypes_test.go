@@ -23,10 +23,13 @@ var typeColumns = map[string]string{
 }
 
 // typeViews are the views of all types: every event of the type once.
-func (m *model) typeViews(s shape) (all []typeView) {
+func (m *model) typeViews() (all []typeView) {
 	for typ, list := range typeColumns {
 		entity, _, _ := strings.Cut(typ, ".")
-		names := slices.DeleteFunc(strings.Fields(list), func(c string) bool { return !s.columns[entity][c] })
+		if m.shape.columns[entity] == nil {
+			continue
+		}
+		names := slices.DeleteFunc(strings.Fields(list), func(c string) bool { return !m.shape.columns[entity][c] })
 		r := relation{columns: strings.Join(append([]string{"event_id", "occurred_at", "payload", "_received_at", "_loaded_at"}, names...), " ")}
 		for _, e := range of(m.events[entity], typ) {
 			row := []any{e.id, e.at, string(e.body()), e.received, e.loaded}
