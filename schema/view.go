@@ -25,8 +25,14 @@ func (v viewDef) createSQL(database string) string {
 		}
 		columns = "\n(\n    " + strings.Join(lines, ",\n    ") + "\n)"
 	}
-	return fmt.Sprintf("CREATE OR REPLACE VIEW %s.%s%s AS\n%s\nCOMMENT %s", quote(database), quote(v.name), columns, v.query, literal(v.comment+viewMark))
+	return fmt.Sprintf("CREATE OR REPLACE VIEW %s.%s%s AS\nSELECT * FROM\n(\n%s\n)\nSETTINGS %s\nCOMMENT %s",
+		quote(database), quote(v.name), columns, v.query, viewSettings, literal(v.comment+viewMark))
 }
+
+// viewSettings are those that would change what a view's query means, or make it fail: **its numbers do not hang on what a BI
+// tool sets for its session** (join_use_nulls: dbt, SQL workbenches). They stand around the query, because those behind a UNION
+// belong to its last SELECT.
+const viewSettings = "join_use_nulls = 0, aggregate_functions_null_for_empty = 0, transform_null_in = 0, prefer_column_name_to_alias = 0"
 
 const eventsColumns = "event_id, event_type, occurred_at, payload, _received_at, _loaded_at, _partition, _offset"
 
