@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -19,7 +20,7 @@ type signpost struct {
 }
 
 // startSignpost serves the way to the dashboard of ClickHouse's HTTP interface.
-func (s *story) startSignpost(user string) (*signpost, error) {
+func (s *story) startSignpost(ctx context.Context, user string) (*signpost, error) {
 	link, err := dashboard.Link("http://"+s.http, user, s.database)
 	if err != nil {
 		return nil, fmt.Errorf("make the dashboard's link: %w", err)
@@ -28,7 +29,7 @@ func (s *story) startSignpost(user string) (*signpost, error) {
 	if err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", addr)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("serve the dashboard's short address: %w", err)
 	}

@@ -13,7 +13,7 @@ import (
 
 // stay lets live events trickle in, and says how to look, until ctx ends. Its error says nothing then.
 func (s *story) stay(ctx context.Context) (err error) {
-	post, err := s.howToLook()
+	post, err := s.howToLook(ctx)
 	if err != nil {
 		return err
 	}
@@ -41,13 +41,13 @@ func (s *story) stay(ctx context.Context) (err error) {
 }
 
 // howToLook prints lines that work as they are, pasted into another terminal or a browser.
-func (s *story) howToLook() (post *signpost, err error) {
+func (s *story) howToLook(ctx context.Context) (post *signpost, err error) {
 	screen, user := s.screen, s.username
 	if !s.ownClickHouse {
 		user = "bi" // reads only, and sees each event once
 	}
 	if s.http != "" {
-		if post, err = s.startSignpost(user); err != nil {
+		if post, err = s.startSignpost(ctx, user); err != nil {
 			return nil, err
 		}
 	}
