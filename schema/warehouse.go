@@ -35,7 +35,7 @@ func (w *Warehouse) Reload(ctx context.Context, conn driver.Conn) (*Warehouse, e
 }
 
 func load(ctx context.Context, conn driver.Conn, database string, erased *Tombstones) (*Warehouse, error) {
-	s, err := Inspect(ctx, conn, database)
+	s, err := inspect(ctx, conn, database, false)
 	if err != nil {
 		return nil, err
 	}
@@ -100,6 +100,11 @@ const (
 
 // Inspect reads the state. A database that does not exist is an empty one.
 func Inspect(ctx context.Context, conn driver.Conn, database string) (*State, error) {
+	return inspect(ctx, conn, database, true)
+}
+
+// inspect leaves out the views and all statements when a sink asks, which does so every few seconds: they are most of it.
+func inspect(ctx context.Context, conn driver.Conn, database string, views bool) (*State, error) {
 	if err := CheckDatabase(database); err != nil {
 		return nil, err
 	}
@@ -114,13 +119,17 @@ func Inspect(ctx context.Context, conn driver.Conn, database string) (*State, er
 	// The changes first, the columns after: **a revision is never read without the columns it made**, since backfill
 	// writes it after them. Read the other way round, a row could carry a revision whose columns it was not typed with,
 	// and no fill would ever look at it again.
-	if err := s.readChanges(ctx, conn); err != nil {
+	statement, without := "''", []string{"View", "MaterializedView"}
+	if views {
+		statement, without = "statement", []string{""}
+	}
+	if err := s.readChanges(ctx, conn, statement); err != nil {
 		return nil, err
 	}
-	return s, s.readTables(ctx, conn)
+	return s, s.readTables(ctx, conn, without)
 }
 
-func (s *State) readChanges(ctx context.Context, conn driver.Conn) error {
+func (s *State) readChanges(ctx context.Context, conn driver.Conn, statement string) error {
 	var n uint64
 	if err := conn.QueryRow(ctx, "SELECT count() FROM system.tables WHERE database = ? AND name = ?", s.Database, changesTable.name).Scan(&n); err != nil {
 		return fmt.Errorf("read system.tables: %w", err)
@@ -128,8 +137,8 @@ func (s *State) readChanges(ctx context.Context, conn driver.Conn) error {
 	if n == 0 {
 		return nil
 	}
-	rows, err := conn.Query(ctx, fmt.Sprintf(`SELECT revision, table_name, column_name, kind, entity, json_path, event_type, comment, statement
-		FROM %s.%s ORDER BY revision, changed_at, table_name, column_name`, quote(s.Database), quote(changesTable.name)))
+	rows, err := conn.Query(ctx, fmt.Sprintf(`SELECT revision, table_name, column_name, kind, entity, json_path, event_type, comment, %s
+		FROM %s.%s ORDER BY revision, changed_at, table_name, column_name`, statement, quote(s.Database), quote(changesTable.name)))
 	if err != nil {
 		return fmt.Errorf("read schema_changes: %w", err)
 	}
@@ -144,10 +153,10 @@ func (s *State) readChanges(ctx context.Context, conn driver.Conn) error {
 	return rows.Err()
 }
 
-func (s *State) readTables(ctx context.Context, conn driver.Conn) error {
+func (s *State) readTables(ctx context.Context, conn driver.Conn, without []string) error {
 	rows, err := conn.Query(ctx, `SELECT t.name, t.engine, t.sorting_key, t.comment, t.engine_full, c.name, c.type
 		FROM system.tables AS t INNER JOIN system.columns AS c ON c.database = t.database AND c.table = t.name
-		WHERE t.database = ? AND c.database = ? ORDER BY t.name, c.position`, s.Database, s.Database)
+		WHERE t.database = ? AND c.database = ? AND t.engine NOT IN ? ORDER BY t.name, c.position`, s.Database, s.Database, without)
 	if err != nil {
 		return fmt.Errorf("read system.columns: %w", err)
 	}
