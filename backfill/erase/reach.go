@@ -154,7 +154,7 @@ func (r *run) elsewhere(ctx context.Context) error {
 				others = append(others, literal(id))
 			}
 		}
-		n.add(r.name(t.Name), t.Name, "event_id", others)
+		n.add(r.cfg.Database+"."+t.Name, t.Name, "event_id", others)
 	}
 	places, err := r.holding(ctx, deadLetters, "toString((topic_epoch, kafka_partition, kafka_offset))")
 	if err != nil {
@@ -165,7 +165,7 @@ func (r *run) elsewhere(ctx context.Context) error {
 		_, err := fmt.Sscanf(at, "(%d,%d,%d)", &p.Epoch, &p.Partition, &p.Offset)
 		return err == nil && r.letters[p]
 	})
-	n.add(r.name(deadLetters), deadLetters, "(topic_epoch, kafka_partition, kafka_offset)", places)
+	n.add(r.cfg.Database+"."+deadLetters, deadLetters, "(topic_epoch, kafka_partition, kafka_offset)", places)
 	return nil
 }
 

@@ -189,7 +189,7 @@ func (n *Reach) others(say func(string, ...any)) {
 		say("None of their e-mail addresses (%d) is in any other row.", n.Addresses)
 	}
 	for _, e := range n.Elsewhere {
-		say("%d rows of %s hold an e-mail address of theirs: %s", e.Rows, e.Table, e.Query)
+		say("%s: %d rows of others hold an e-mail address of theirs: %s", e.Table, e.Rows, e.Query)
 	}
 }
 

@@ -50,7 +50,7 @@ func misuse(command, text string) *exit {
 // newCommands are those that have settings, each with its own copies. All are made, whichever runs: the --config file and
 // the variables are checked against all of them.
 func newCommands() []*command {
-	return append([]*command{newIngest(), newSink(), newBackfill(), newVerify(), newCheck()}, newDeadletters()...)
+	return append([]*command{newIngest(), newSink(), newBackfill(), newVerify(), newErase(), newCheck(), newBIUser()}, newDeadletters()...)
 }
 
 func newApp(commands []*command) *cli.App {
@@ -66,16 +66,38 @@ func newApp(commands []*command) *cli.App {
 		ExitErrHandler:        func(*cli.Context, error) {}, // run does it
 		Action:                rootAction,
 	}
-	var letters []*cli.Command
+	families := map[string][]*cli.Command{}
 	for _, c := range commands {
-		if c.family() == lettersFamily {
-			letters = append(letters, c.cli(commands))
-		} else {
+		if c.family() == c.name {
 			app.Commands = append(app.Commands, c.cli(commands))
+		} else {
+			families[c.family()] = append(families[c.family()], c.cli(commands))
 		}
 	}
-	app.Commands = append(app.Commands, lettersCommand(letters), versionCommand(), completionCommand())
+	app.Commands = append(app.Commands, lettersCommand(families[lettersFamily]), schemaCommand(families[schemaFamily]), versionCommand(), completionCommand())
 	return app
+}
+
+// familyCommand holds the commands of a family.
+func familyCommand(name, usage, help string, jobs []*cli.Command) *cli.Command {
+	return &cli.Command{
+		Name:               name,
+		Usage:              usage,
+		HideHelpCommand:    true,
+		CustomHelpTemplate: help,
+		OnUsageError:       usageError,
+		Subcommands:        jobs,
+		Action: func(c *cli.Context) error {
+			names := map[string]bool{}
+			for _, job := range jobs {
+				names[job.Name] = true
+			}
+			if word := c.Args().First(); word != "" {
+				return misuse("leadhouse "+name, fmt.Sprintf("there is no command %q%s", word, didYouMean(word, names)))
+			}
+			return cli.ShowSubcommandHelp(c)
+		},
+	}
 }
 
 // rootAction is what happens without a command: help, by that name too, with or without a command's name behind it. The
