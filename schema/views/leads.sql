@@ -1,6 +1,7 @@
 -- leads: every lead as it stands now, one row per lead ID that a lead event has named; those known from forms alone are
 --   counted in data_quality
--- needs: lead_events form_events
+-- needs: lead_events
+-- may read: form_events
 -- key: lead_id
 -- column: lead_id String the lead's ID
 -- column: email Nullable(String) its email address, as last given
@@ -25,8 +26,8 @@ FROM
     maxIf(occurred_at, of_lead) AS updated_at,
     toBool(argMaxIf(event_type = 'lead.deleted', position, event_type IN ('lead.created', 'lead.deleted'))) AS is_deleted,
     maxOrNullIf(occurred_at, event_type = 'lead.deleted') AS last_deleted_at,
-    argMinIf(tuple(form_id), position, event_type = 'form.submitted').1 AS first_form_id,
-    minOrNullIf(occurred_at, event_type = 'form.submitted') AS first_form_at,
+    any(form_id) AS first_form_id,
+    any(form_at) AS first_form_at,
     countIf(of_lead) AS events
   FROM
   (
@@ -35,15 +36,17 @@ FROM
       coalesce({{col "lead_events" "changes_email" "Nullable(String)"}}, {{col "lead_events" "email" "Nullable(String)"}}) AS given_email,
       coalesce({{col "lead_events" "changes_source" "Nullable(String)"}}, {{col "lead_events" "source" "Nullable(String)"}}) AS given_source,
       {{col "lead_events" "changes_status" "Nullable(String)"}} AS given_status, CAST(NULL, 'Nullable(String)') AS form_id,
-      true AS of_lead
+      CAST(NULL, 'Nullable(DateTime64(3, \'UTC\'))') AS form_at, true AS of_lead
     FROM {{table "lead_events"}} FINAL
     WHERE isNotNull({{col "lead_events" "lead_id" "Nullable(String)"}})
+    {{- if exists "form_events"}}
     UNION ALL
-    SELECT assumeNotNull({{col "form_events" "lead_id" "Nullable(String)"}}), event_type, occurred_at,
-      concat(reinterpretAsFixedString(byteSwap(toUInt64(toUnixTimestamp64Milli(occurred_at)))), event_id),
-      NULL, NULL, NULL, {{col "form_events" "form_id" "Nullable(String)"}}, false
+    SELECT assumeNotNull({{col "form_events" "lead_id" "Nullable(String)"}}) AS id, toLowCardinality(''), toDateTime64(0, 3, 'UTC'), '', NULL, NULL, NULL,
+      argMin(tuple({{col "form_events" "form_id" "Nullable(String)"}}), (occurred_at, event_id)).1, min(occurred_at), false
     FROM {{table "form_events"}} FINAL
     WHERE event_type = 'form.submitted' AND isNotNull({{col "form_events" "lead_id" "Nullable(String)"}})
+    GROUP BY id
+    {{- end}}
   )
   GROUP BY id
   HAVING events > 0
