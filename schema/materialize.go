@@ -108,7 +108,7 @@ func (p *Plan) dropRefresh(view string) string { return p.drop(refreshName(view)
 // tableView brings a view with a key to the table it is to be.
 func (p *Plan) tableView(s *State, v viewDef, m *materializing) {
 	m.made[v.name] = true
-	text := v.tableSQL(p.Database, v.name) + "\nAS " + v.query // what is recorded: without names and times of one run
+	text := v.tableSQL(p.Database, v.name) + "\nAS " + v.settledSQL() // what is recorded: without names and times of one run
 	mv := s.tables[refreshName(v.name)]
 	comment := refreshComment(v.name, m.every)
 	switch {
@@ -138,7 +138,7 @@ func (p *Plan) rebuild(s *State, v viewDef, m *materializing, text string) {
 		how = "filled with its new text"
 	}
 	statements = append(statements, v.tableSQL(p.Database, next),
-		fmt.Sprintf("INSERT INTO %s.%s (%s)\n%s", quote(p.Database), quote(next), strings.Join(names, ", "), v.query),
+		fmt.Sprintf("INSERT INTO %s.%s (%s)\n%s", quote(p.Database), quote(next), strings.Join(names, ", "), v.settledSQL()),
 		p.dropRefresh(v.name),
 		fmt.Sprintf("EXCHANGE TABLES %s.%s AND %s.%s", quote(p.Database), quote(next), quote(p.Database), quote(v.name)),
 		p.drop(next),
@@ -172,7 +172,7 @@ func (v viewDef) refreshSQL(database string, m *materializing) string {
 	}
 	return fmt.Sprintf("CREATE MATERIALIZED VIEW IF NOT EXISTS %s.%s\nREFRESH EVERY %d SECOND%s\nTO %s.%s EMPTY\nCOMMENT %s\nAS %s",
 		quote(database), quote(refreshName(v.name)), int64(m.every/time.Second), depends, quote(database), quote(v.name),
-		literal(refreshComment(v.name, m.every)), v.query)
+		literal(refreshComment(v.name, m.every)), v.settledSQL())
 }
 
 // plainView is a view that is none, or no more, that is a table.

@@ -25,8 +25,13 @@ func (v viewDef) createSQL(database string) string {
 		}
 		columns = "\n(\n    " + strings.Join(lines, ",\n    ") + "\n)"
 	}
-	return fmt.Sprintf("CREATE OR REPLACE VIEW %s.%s%s AS\nSELECT * FROM\n(\n%s\n)\nSETTINGS %s\nCOMMENT %s",
-		quote(database), quote(v.name), columns, v.query, viewSettings, literal(v.comment+viewMark))
+	return fmt.Sprintf("CREATE OR REPLACE VIEW %s.%s%s AS\n%s\nCOMMENT %s",
+		quote(database), quote(v.name), columns, v.settledSQL(), literal(v.comment+viewMark))
+}
+
+// settledSQL is the query under the settings that it means what it says with.
+func (v viewDef) settledSQL() string {
+	return fmt.Sprintf("SELECT * FROM\n(\n%s\n)\nSETTINGS %s", v.query, viewSettings)
 }
 
 // viewSettings are those that would change what a view's query means, or make it fail: **its numbers do not hang on what a BI
