@@ -26,7 +26,7 @@ type BIUser struct {
 	// MaxExecutionTime is how long a question may take when the client does not say, MaxMemory how many bytes, whatever the
 	// client says. They default to 5 minutes and 4 GiB.
 	MaxExecutionTime time.Duration
-	MaxMemory        int64
+	MaxMemory        int
 
 	// Hash and Salt are the password's: see SetPassword.
 	Hash, Salt string
@@ -44,6 +44,9 @@ const (
 	maxQuestion = time.Hour // a client may ask for so long, for an extract
 	saltBytes   = 16
 )
+
+// DefaultBIUser has the defaults.
+func DefaultBIUser() BIUser { return (BIUser{}).withDefaults() }
 
 func (b BIUser) withDefaults() BIUser {
 	b.Name, b.Role, b.Profile = cmp.Or(b.Name, "bi"), cmp.Or(b.Role, "bi_reader"), cmp.Or(b.Profile, "bi")
@@ -87,7 +90,7 @@ func (b *BIUser) SetPassword(password string) {
 func (b BIUser) Settings() []ProfileSetting {
 	b = b.withDefaults()
 	seconds := func(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
-	memory := strconv.FormatInt(b.MaxMemory, 10)
+	memory := strconv.Itoa(b.MaxMemory)
 	return []ProfileSetting{
 		{Name: "readonly", Value: "2", Why: "reads, and may change settings: Metabase's driver sends some with every query, which readonly = 1 refuses"},
 		{Name: "final", Value: "1", Const: true, Why: "each event once, in tables too, with no FINAL in the query"},
@@ -122,6 +125,14 @@ func (b BIUser) Settings() []ProfileSetting {
 // and the like would let a dashboard's author reach what the server reaches.
 func (b BIUser) Grants() []string {
 	return []string{"SELECT ON " + b.withDefaults().Database + ".*", "SELECT ON system.dashboards"}
+}
+
+// Subject is a statement of Statements as an error may show it: without settings and hash.
+func Subject(statement string) string {
+	for _, end := range []string{" SETTINGS readonly", " SETTINGS PROFILE '", " IDENTIFIED"} {
+		statement, _, _ = strings.Cut(statement, end)
+	}
+	return statement
 }
 
 // Statements make user, role and profile, or bring those that are there to the same. **What exists is altered and never

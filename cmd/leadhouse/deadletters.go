@@ -273,24 +273,7 @@ func (j *lettersJob) fillFilter() {
 
 // lettersCommand holds the family's commands.
 func lettersCommand(jobs []*cli.Command) *cli.Command {
-	return &cli.Command{
-		Name:               lettersFamily,
-		Usage:              "list, show, replay and discard what is no event",
-		HideHelpCommand:    true,
-		CustomHelpTemplate: lettersHelp,
-		OnUsageError:       usageError,
-		Subcommands:        jobs,
-		Action: func(c *cli.Context) error {
-			names := map[string]bool{}
-			for _, job := range jobs {
-				names[job.Name] = true
-			}
-			if word := c.Args().First(); word != "" {
-				return misuse("leadhouse "+lettersFamily, fmt.Sprintf("there is no command %q%s", word, didYouMean(word, names)))
-			}
-			return cli.ShowSubcommandHelp(c)
-		},
-	}
+	return familyCommand(lettersFamily, "list, show, replay and discard what is no event", lettersHelp, jobs)
 }
 
 const lettersHelp = `leadhouse deadletters: list, show, replay and discard what is no event
