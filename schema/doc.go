@@ -8,7 +8,9 @@
 //     of receipt, never by the clock of who wrote them.
 //   - **A value in a typed column is exact.** What does not fit is NULL there, named in _invalid_fields, and stays in
 //     payload. Nothing is rounded; times are truncated to milliseconds.
-//   - **A plan is additive.** No statement drops a table or a column or changes a type.
+//   - **A plan is additive.** No statement drops a table or a column or changes a type. The one exception holds nothing that
+//     was delivered: tables that views have filled (see materialize.go), each exchanged for the next at one moment.
+//   - **Nobody else's table or view is replaced or read.** What a plan may replace bears a mark in its comment.
 //   - **What is about an erased lead is blanked by one rule**, whoever writes or rewrites it: Tombstones say whose,
 //     Column.OutlivesErasure what is kept.
 //   - **A revision is read only with its columns.** Rows marked with it were typed with all of them.
@@ -36,7 +38,18 @@
 //	a table stands there with another      Diff refuses: one row per event ID could not be kept
 //	  engine or key
 //	a run dies before it has recorded      the next plan finds what was done and records it
-//	two runs at once                       each gets a revision of its own
+//	  while a view becomes a table, or a   readers find the old one whole; the next plan drops what was left and goes on to
+//	    view again                           what it is told, or, told nothing, to tables if any view is one
+//	two runs at once                       each gets a revision of its own, and fills views' tables under names of its own
+//	a view cannot be made or filled        Apply's error; tables, columns and their record stand, so sinks go on
+//	a refresh of a view's table fails      the table shows what it did; CheckRefreshes says so, and with it every backfill
+//	somebody else's table or view has a    it is left alone, nothing that reads it is made, and Plan.Findings says how to
+//	  view's name                            make room
+//	a catalog forgets a type or a field    its view keeps the columns it has, in their order
+//	a column that a type's view shows is   the view goes on and is empty there
+//	  dropped or altered by hand
+//	two types make one view's name, or     the first has it, then whoever had it before; a shipped name wins; the others'
+//	  one that is taken                      events are in their table, and Plan.Findings says so
 //	ClickHouse's answer to an insert is    the caller repeats the insert with the same rows and token
 //	  lost
 //

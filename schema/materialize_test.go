@@ -271,7 +271,7 @@ func TestASwitchThatWasCutIsFinished(t *testing.T) {
 					for _, s := range d.planViews(c, materialized(first)).Steps {
 						statements = append(append(statements, s.Statement), s.Then...)
 					}
-					if cut > len(statements) {
+					if cut > min(len(statements), 8) { // the views' statements are alike: one's, and the beginning of the next's
 						break
 					}
 					for _, sql := range statements[:cut] {
