@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/leadhouse/leadhouse/backfill/erase"
 	"github.com/leadhouse/leadhouse/schema"
@@ -229,6 +230,25 @@ func TestMaskedRows(t *testing.T) {
 	d.want("SELECT event_id FROM db.lead_events", "evt_2")
 	d.want("SELECT record_key FROM db.dead_letters", "lead_2")
 	d.again("lead_1")
+}
+
+// A view that is a table holds a copy.
+func TestMaterializedViews(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	c, err := schema.DecodeCatalog(schema.BuiltinCatalog())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.deliver(d.load(), event("evt_1", "lead.created", `{"leadId":"lead_1","email":"PERSON@example.com"}`))
+	d.evolve(c, schema.Materialize{On: new(true), Every: time.Hour})
+	d.want("SELECT engine != 'View' FROM system.tables WHERE database = '"+d.name+"' AND name = 'leads'", "1")
+	eventually(t, "the view has been filled", func() bool { return strings.Contains(d.ask("SELECT email FROM db.leads"), "PERSON") })
+	report := d.erase("lead_1")
+	d.want("SELECT lead_id, email FROM db.leads", `lead_1	\N`)
+	if len(report.NotReached.ForeignTables) > 0 {
+		t.Errorf("our own tables are called foreign: %v", report.NotReached.ForeignTables)
+	}
 }
 
 // The bytes are gone from the parts that ClickHouse reads, not covered by a patch.

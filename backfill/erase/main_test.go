@@ -51,17 +51,17 @@ func openOn(t *testing.T, ch *local.ClickHouse) *db {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.evolve(c)
+	d.evolve(c, schema.Materialize{})
 	return d
 }
 
-func (d *db) evolve(c *schema.Catalog) {
+func (d *db) evolve(c *schema.Catalog, which schema.Materialize) {
 	d.Helper()
 	state, err := schema.Inspect(d.Context(), d.conn, d.name)
 	if err != nil {
 		d.Fatal(err)
 	}
-	plan, err := schema.Diff(schema.Infer(c), state)
+	plan, err := schema.DiffViews(schema.Infer(c), state, which)
 	if err != nil {
 		d.Fatal(err)
 	}

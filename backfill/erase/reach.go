@@ -117,9 +117,9 @@ func (r *run) parts(ctx context.Context) error {
 	return err
 }
 
-// foreign are tables that schema_changes does not know. Views hold nothing.
+// foreign are tables that schema_changes does not know. Views hold nothing, materialized ones their target does.
 func (r *run) foreign(ctx context.Context) error {
-	rows, err := r.cfg.ClickHouse.Query(ctx, `SELECT name FROM system.tables WHERE database = ? AND engine != 'View'
+	rows, err := r.cfg.ClickHouse.Query(ctx, `SELECT name FROM system.tables WHERE database = ? AND engine NOT IN ('View', 'MaterializedView')
 AND name NOT IN (SELECT toString(table_name) FROM `+r.name("schema_changes")+`) ORDER BY name`, r.cfg.Database)
 	if err != nil {
 		return err

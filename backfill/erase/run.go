@@ -52,6 +52,9 @@ func (e *Eraser) Run(ctx context.Context) (*Report, error) {
 	if err := r.settle(ctx, settled); err != nil {
 		return nil, err
 	}
+	if err := r.refresh(ctx); err != nil {
+		return nil, err
+	}
 	if err := r.reach(ctx); err != nil {
 		return nil, err
 	}
@@ -137,6 +140,20 @@ func later(a, b time.Time) time.Time {
 		return a
 	}
 	return b
+}
+
+// refresh fills materialized views anew: they hold what the event tables held. Also where nothing was left to blank: the run
+// before may have been killed here.
+func (r *run) refresh(ctx context.Context) error {
+	if r.cfg.DryRun {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.WaitFor) // clickhouse-go's own deadline is 5 minutes
+	defer cancel()
+	if err := schema.RefreshViews(ctx, r.cfg.ClickHouse, r.cfg.Database); err != nil {
+		return fmt.Errorf("what is left in materialized views: %w", err)
+	}
+	return nil
 }
 
 // sweep looks through everything once, and blanks what it finds.
