@@ -3,6 +3,8 @@ package schema_test
 import (
 	"strings"
 	"testing"
+
+	"github.com/leadhouse/leadhouse/schema"
 )
 
 // foreignTask is a catalog with one entity view, tasks.
@@ -37,7 +39,7 @@ func TestWhatIsNotOursIsLeftAlone(t *testing.T) {
 			if later {
 				want = "Made before, and reading it now: "
 			}
-			for _, view := range []string{"event_id_conflicts, redeliveries"} {
+			for _, view := range []string{"event_id_conflicts, redeliveries", "task_completion"} {
 				if !strings.Contains(findings(p), want+view) {
 					t.Errorf("no finding %q in\n%s", want+view, findings(p))
 				}
@@ -98,4 +100,25 @@ func TestViewsThatWaitAreOneLine(t *testing.T) {
 	if p := d.plan(builtin(t)); len(p.Findings) != 0 {
 		t.Errorf("the built-in catalog: got %q", p.Findings)
 	}
+}
+
+// A view that cannot be made keeps no sink from its columns.
+func TestAViewThatFailsLeavesTheColumnsRecorded(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.evolve(catalog(t, "lead.seen", `{"leadId":"x"}`))
+	c := catalog(t, "lead.seen", `{"leadId":"x","score":1}`)
+	p := d.plan(c)
+	p.Steps = append([]schema.Step{{Summary: "+ view broken", View: "broken", Statement: "CREATE VIEW " + d.name + ".broken AS SELECT nothing"}}, p.Steps...)
+	if _, err := schema.Apply(t.Context(), d.conn, p, "test", nil); err == nil || !strings.Contains(err.Error(), "+ view broken: ") {
+		t.Errorf("got %v", err)
+	}
+	if w := d.load(); w.Revision != 2 || len(w.TableFor("lead.seen").Columns) != 2 {
+		t.Errorf("got revision %d, %v", w.Revision, w.TableFor("lead.seen").Columns)
+	}
+	if got := summaries(d.plan(c)); got != "~ view lead_seen" {
+		t.Errorf("the next plan: got %s", got)
+	}
+	d.evolve(c)
+	d.wantNothingToDo(c)
 }
