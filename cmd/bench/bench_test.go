@@ -47,6 +47,7 @@ func TestBenches(t *testing.T) {
 		for _, f := range found.figures {
 			counted := strings.HasPrefix(f.what, "rows missing") || strings.HasPrefix(f.what, "rows written twice")
 			switch {
+			case strings.Contains(f.what, "questions that"): // of so few rows, none or all
 			case counted && !f.met():
 				t.Errorf("%s: %s: %v", b.name, f.what, f.ours)
 			case !counted && f.ours <= 0:

@@ -19,7 +19,7 @@ const manual = `bench: what leadhouse costs, against limits and peers measured i
   make bench                             from the repository: builds leadhouse and this, and runs the gate
   make bench ARGS="ingest --rounds 5"    one bench, with flags
   bin/bench [flags]                      the gate: ingest, sink, fill, freshness
-  bin/bench BENCH [flags]                one of them, or layout
+  bin/bench BENCH [flags]                one of them, or layout, or queries
 
 Benches:
   ingest      Requests a second, latencies and CPU of leadhouse ingest at 8, 64 and 256 connections, with Kafka's
@@ -31,6 +31,9 @@ Benches:
   freshness   From receipt to visible at 1,000 events a second, with --batch-age 100ms and 1s.
   layout      Not in the gate: 20 million rows with 5 % duplicates through the sink into three layouts of
               lead_events, with IDs in time order and random ones. It takes about 25 minutes and 20 GB of disk.
+  queries     Not in the gate: every view, the README's questions and the dashboard's charts over 20 million events with
+              5 % duplicates while more arrive, against the same over tables that were deduplicated by hand; as views,
+              and after backfill --materialize-views. It takes about 40 minutes and 25 GB of disk.
 
   All run on engines of their own, on free ports, in temporary directories that are gone at the end: ClickHouse (the
   "clickhouse" on the PATH, else a library that npm fetches once, 170 MB) and Apache Kafka (Java 17; Maven fetches it
@@ -39,7 +42,7 @@ Benches:
   files that the file system's own work is in its figures, and on ext4 without a journal that is a lot.
 
 Flags of all benches:
-  --rounds NUMBER (default 3; layout has one)
+  --rounds NUMBER (default 3; layout and queries have one)
       How often both sides take their turn. What counts is the median.
   --kafka apache|kfake (default apache)
       kfake is a Kafka in this program's memory: quick to start, and no measure of anything.
@@ -53,8 +56,8 @@ Flags of all benches:
 Flags of single benches, and of the gate:
   --cell DURATION (default 5s)
       ingest: how long each server is measured at each number of connections, after a second (or as long, if that is less) for warming up.
-  --rows NUMBER (default 2000000; of layout 20000000)
-      sink, fill, layout: how many events are in the topic.
+  --rows NUMBER (default 2000000; of layout and queries 20000000)
+      sink, fill, layout, queries: how many events are in the topic.
   --stream DURATION (default 30s)
       freshness: how long events flow at each interval.
 
@@ -82,7 +85,7 @@ type config struct {
 	markdown  bool
 
 	cell   time.Duration // ingest
-	rows   int           // sink, fill, layout
+	rows   int           // sink, fill, layout, queries
 	stream time.Duration // freshness
 
 	sinkArgs []string // of every sink; none but in tests, which do not wait for batches of 3,000 rows to grow old
@@ -103,7 +106,7 @@ type bench struct {
 
 var (
 	gate   = []bench{ingestBench, sinkBench, fillBench, freshnessBench}
-	single = append(gate[:len(gate):len(gate)], layoutBench)
+	single = append(gate[:len(gate):len(gate)], layoutBench, queriesBench)
 )
 
 // command runs the program and returns its exit code.
@@ -161,7 +164,7 @@ func action(benches []bench, stdout, stderr io.Writer) ([]cli.Flag, cli.ActionFu
 	for _, b := range benches {
 		has[b.name] = true
 	}
-	if !has["layout"] {
+	if !has["layout"] && !has["queries"] {
 		flags = append(flags, &cli.IntFlag{Name: "rounds", Value: 3, Destination: &cfg.rounds})
 	}
 	if has["ingest"] {
@@ -173,7 +176,7 @@ func action(benches []bench, stdout, stderr io.Writer) ([]cli.Flag, cli.ActionFu
 	if has["freshness"] {
 		flags = append(flags, &cli.DurationFlag{Name: "stream", Value: 30 * time.Second, Destination: &cfg.stream})
 	}
-	if has["layout"] {
+	if has["layout"] || has["queries"] {
 		cfg.rounds = 1
 		flags = append(flags, &cli.IntFlag{Name: "rows", Value: 20_000_000, Destination: &cfg.rows})
 	}
@@ -200,7 +203,7 @@ func (c *config) validate(has map[string]bool) error {
 	wrong(c.kafka != kafkaApache && c.kafka != kafkaKfake, "--kafka: %q is neither apache nor kfake", c.kafka)
 	wrong(has["ingest"] && c.cell < 100*time.Millisecond, "--cell: %v is less than 100ms", c.cell)
 	wrong(has["freshness"] && c.stream < time.Second, "--stream: %v is less than 1s", c.stream)
-	wrong((has["sink"] || has["fill"] || has["layout"]) && (c.rows < 1000 || c.rows > 100_000_000), "--rows: %d is not 1000 to 100000000", c.rows)
+	wrong((has["sink"] || has["fill"] || has["layout"] || has["queries"]) && (c.rows < 1000 || c.rows > 100_000_000), "--rows: %d is not 1000 to 100000000", c.rows)
 	binary, err := local.Leadhouse(c.leadhouse)
 	if c.leadhouse = binary; err != nil {
 		errs = append(errs, fmt.Errorf("--leadhouse: %w", err))

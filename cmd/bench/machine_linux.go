@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"os"
 
 	"github.com/prometheus/procfs"
+	"golang.org/x/sys/unix"
 )
 
 func hardware() (machine, error) {
@@ -33,3 +35,6 @@ func hardware() (machine, error) {
 	m.load = fmt.Sprintf("%.2f", load.Load1)
 	return m, nil
 }
+
+// uncache asks that a file's pages be dropped from memory.
+func uncache(f *os.File) error { return unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) }

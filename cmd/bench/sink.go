@@ -99,9 +99,9 @@ func (r *rig) inDatabase(ctx context.Context, what string, run func(database str
 
 // load runs the sink until deliveries, empty before, has a number of records, and stops it. Of 2,000,000 records all
 // batches are full; of another number the last may wait for its age, which counts.
-func (r *rig) load(ctx context.Context, topic, database string, rows int) (pass, error) {
+func (r *rig) load(ctx context.Context, topic, database string, rows int, args ...string) (pass, error) {
 	began := time.Now()
-	s, _, err := r.startSink(topic, database)
+	s, _, err := r.startSink(topic, database, args...)
 	if err != nil {
 		return pass{}, err
 	}

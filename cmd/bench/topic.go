@@ -20,8 +20,12 @@ type event struct {
 
 // journeys are the events that sink and fill are measured with: customer journeys of half a year, of all types.
 func journeys(rows int) iter.Seq[event] {
+	return eventsOf(local.Journeys{Seed: 1, Events: rows, Campaigns: true})
+}
+
+func eventsOf(of local.Journeys) iter.Seq[event] {
 	return func(yield func(event) bool) {
-		for d := range (local.Journeys{Seed: 1, Events: rows, Campaigns: true}).All() {
+		for d := range of.All() {
 			if !yield(event{d.ID, d.Type, d.Key, d.Body}) {
 				return
 			}
