@@ -50,9 +50,26 @@ func TestClickhouseDriver(t *testing.T)  { t.Parallel(); python(t, "driver") }
 
 func python(t *testing.T, client string) {
 	t.Helper()
+	venv := bi.Venv(t, "testdata/python/requirements.txt")
 	check(t, func(env []string) string {
-		venv := bi.Venv(t, "testdata/python/requirements.txt")
 		return bi.Output(t, "", env, filepath.Join(venv, "bin", "python"), "testdata/python/clients.py", client)
+	})
+}
+
+func TestClickhouseJS(t *testing.T) {
+	t.Parallel()
+	modules := bi.Npm(t, "testdata/node")
+	check(t, func(env []string) string {
+		return bi.Output(t, "", append(env, "NODE_PATH="+filepath.Join(modules, "node_modules")), "node", "testdata/node/clients.cjs")
+	})
+}
+
+// The driver of Metabase, DBeaver and the like, in a JVM that is far from UTC.
+func TestClickhouseJDBC(t *testing.T) {
+	t.Parallel()
+	jars := bi.Maven(t, "testdata/java/pom.xml")
+	check(t, func(env []string) string {
+		return bi.Output(t, "", env, "java", "-Duser.timezone=America/New_York", "-cp", filepath.Join(jars, "*"), "testdata/java/Clients.java")
 	})
 }
 
@@ -66,12 +83,14 @@ func check(t *testing.T, client func(env []string) string) {
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		todo.Questions = append(todo.Questions, questions(name, want[name])...)
 	}
-	file := filepath.Join(t.TempDir(), "task.json")
-	if err := os.WriteFile(file, encoded(t, todo), 0o600); err != nil {
-		t.Fatal(err)
+	dir := t.TempDir()
+	for name, content := range map[string][]byte{"task.json": encoded(t, todo), "task.txt": lines(todo)} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var got report
-	out := client(append(s.Environ(), "BI_TASK="+file))
+	out := client(append(s.Environ(), "BI_TASK="+filepath.Join(dir, "task.json"), "BI_TASK_LINES="+filepath.Join(dir, "task.txt")))
 	if err := json.Unmarshal([]byte(out), &got); err != nil {
 		t.Fatalf("the report: %v\n%.2000s", err, out)
 	}
@@ -202,15 +221,15 @@ func checkTables(t *testing.T, got, want map[string]table) {
 // checkAnswer compares an answer value by value: as text, but numbers as numbers of any size.
 func checkAnswer(t *testing.T, s *bi.Stack, question string, got [][]any) {
 	t.Helper()
-	lines := strings.Split(s.Query(t, strings.Replace(question, " FROM ", " FROM "+s.Database+".", 1)+truthful), "\n")
+	answer := strings.Split(s.Query(t, strings.Replace(question, " FROM ", " FROM "+s.Database+".", 1)+truthful), "\n")
 	var names, types []string
-	decode(t, lines[0], &names)
-	decode(t, lines[1], &types)
-	if len(got) != len(lines)-2 {
-		t.Errorf("%s: got %d rows, want %d", question, len(got), len(lines)-2)
+	decode(t, answer[0], &names)
+	decode(t, answer[1], &types)
+	if len(got) != len(answer)-2 {
+		t.Errorf("%s: got %d rows, want %d", question, len(got), len(answer)-2)
 		return
 	}
-	for i, line := range lines[2:] {
+	for i, line := range answer[2:] {
 		var want []any
 		decode(t, line, &want)
 		for j := range want {
@@ -308,6 +327,20 @@ func checkRefusals(t *testing.T, todo task, got report) {
 			t.Errorf("%s: not refused: %q", what, why)
 		}
 	}
+}
+
+// lines are the task for a client that reads no JSON.
+func lines(todo task) (text []byte) {
+	for _, q := range todo.Questions {
+		text = fmt.Appendf(text, "question %s\n", q)
+	}
+	for _, statement := range todo.Refused {
+		text = fmt.Appendf(text, "refused %s\n", statement)
+	}
+	for name, value := range todo.Constants {
+		text = fmt.Appendf(text, "constant %s %v\n", name, value)
+	}
+	return text
 }
 
 func encoded(t *testing.T, v any) []byte {
