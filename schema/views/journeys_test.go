@@ -101,7 +101,9 @@ func (w *world) redeliver() {
 			if w.chance(10) && len(d.cells) > 0 { // the ID stays, and the entity, so that the table does
 				again.cells = d.cells[:len(d.cells)-1]
 				again.at = d.at.Add(pick(w, -40*time.Hour, 0, 40*time.Hour))
-				again.received = d.received.Add(pick[time.Duration](w, -1, 1) * again.received.Sub(d.received))
+				if later := again.received.Sub(d.received); w.chance(50) { // then it is the first that wins
+					again.received = d.received.Add(-later)
+				}
 			}
 			w.deliveries = append(w.deliveries, &again)
 		}

@@ -185,9 +185,6 @@ func orEmpty(s *string) string {
 	return *s
 }
 
-// same tells whether two texts that may be NULL are one.
-func same(a, b *string) bool { return a == b || a != nil && b != nil && *a == *b }
-
 // null is a text as the key of a map, in which NULL is not ”.
 type null struct {
 	text  string

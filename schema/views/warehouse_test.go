@@ -46,15 +46,18 @@ func shapes() []shape {
 		{name: "today", columns: columns("lead lead_id email source changes_status", "opportunity opportunity_id value stage from_stage to_stage reason",
 			"partner partner_id company", "commission commission_id amount partner_id", "task task_id title assignee_id",
 			"form form_id lead_id fields fields_name fields_email")},
-		{name: "wide", columns: columns("lead lead_id email source changes_status changes_email changes_source",
-			"opportunity opportunity_id value stage from_stage to_stage reason currency lead_id partner_id", "partner partner_id company",
-			"commission commission_id amount partner_id currency", "task task_id title assignee_id", "form form_id lead_id fields fields_name fields_email"),
+		{
+			name: "wide", columns: columns("lead lead_id email source changes_status changes_email changes_source",
+				"opportunity opportunity_id value stage from_stage to_stage reason currency lead_id partner_id", "partner partner_id company",
+				"commission commission_id amount partner_id currency", "task task_id title assignee_id", "form form_id lead_id fields fields_name fields_email"),
 			examples: map[string]string{
 				"lead.updated":        `{"leadId":"ld_123","changes":{"status":"qualified","email":"jane@acme.com","source":"ads"}}`,
 				"opportunity.created": `{"opportunityId":"opp_456","value":25000,"stage":"discovery","currency":"EUR","leadId":"ld_123","partnerId":"ptr_789"}`,
 				"commission.earned":   `{"commissionId":"com_101","amount":500,"partnerId":"ptr_789","currency":"EUR"}`,
-			}},
-		{name: "narrow", columns: columns("lead lead_id", "opportunity opportunity_id", "partner partner_id", "commission commission_id", "task task_id", "form form_id"),
+			},
+		},
+		{
+			name: "narrow", columns: columns("lead lead_id", "opportunity opportunity_id", "partner partner_id", "commission commission_id", "task task_id", "form form_id"),
 			examples: map[string]string{
 				"lead.created": `{"leadId":"a"}`, "lead.updated": `{"leadId":"a"}`, "lead.deleted": `{"leadId":"a"}`,
 				"opportunity.created": `{"opportunityId":"a"}`, "opportunity.stage_changed": `{"opportunityId":"a"}`,
@@ -62,11 +65,16 @@ func shapes() []shape {
 				"partner.registered": `{"partnerId":"a"}`, "partner.approved": `{"partnerId":"a"}`,
 				"commission.earned": `{"commissionId":"a"}`, "commission.paid": `{"commissionId":"a"}`,
 				"task.created": `{"taskId":"a"}`, "task.completed": `{"taskId":"a"}`, "form.submitted": `{"formId":"a"}`,
-			}},
-		{name: "few", columns: columns("lead lead_id email source changes_status", "commission commission_id amount partner_id",
-			"form form_id lead_id fields fields_name fields_email"),
-			lacks: []string{"opportunities", "opportunity_stage_history", "opportunity_funnel", "stage_conversion", "win_rate_monthly",
-				"sales_velocity_monthly", "partners", "tasks", "task_completion"}},
+			},
+		},
+		{
+			name: "few", columns: columns("lead lead_id email source changes_status", "commission commission_id amount partner_id",
+				"form form_id lead_id fields fields_name fields_email"),
+			lacks: []string{
+				"opportunities", "opportunity_stage_history", "opportunity_funnel", "stage_conversion", "win_rate_monthly",
+				"sales_velocity_monthly", "partners", "tasks", "task_completion",
+			},
+		},
 	}
 }
 
