@@ -172,6 +172,22 @@ func TestARefusedRowThatWaitedIsBlanked(t *testing.T) {
 	w.check()
 }
 
+// A block that is halved for the sake of rows to blame is sent in parts, in which rows are blanked as in the whole.
+func TestBlankedRowsAmongRefusedOnes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, worldConfig{})
+	w.exec(noSecrets)
+	w.erase("ld_11")
+	w.erase("ld_25")
+	made := append(leads(10, 40), guilty(1))
+	made[1].erased, made[15].erased = true, true
+	w.produce(0, made...)
+	cfg := w.config()
+	cfg.BatchRows, cfg.BatchAge = len(made), time.Hour // one batch
+	w.start(cfg)
+	w.check()
+}
+
 // ClickHouse has the rows, and the answer is lost; then the tombstone comes: they are written again, blanked, and not taken
 // for what is there already. What was in before stays, for the erasure to blank, and the ledger says so.
 func TestATombstoneBetweenTwoAttempts(t *testing.T) {
