@@ -241,9 +241,11 @@ func parseFile(name, text string) (*file, error) {
 	if f.Comment == "" || len(f.Columns) == 0 {
 		return nil, errors.New("it has no comment or no columns")
 	}
-	funcs := template.FuncMap{"table": func(string) string { return "" }, "col": func(_, _, _ string) string { return "" },
+	funcs := template.FuncMap{
+		"table": func(string) string { return "" }, "col": func(_, _, _ string) string { return "" },
 		"has": func(_, _, _ string) bool { return false }, "exists": func(string) bool { return false },
-		"eventTables": func() []string { return nil }, "idOf": idOf, "rate": ratio}
+		"eventTables": func() []string { return nil }, "idOf": idOf, "rate": ratio,
+	}
 	var err error
 	f.body, err = template.New(name).Funcs(funcs).Parse(text)
 	return f, err
