@@ -59,7 +59,7 @@ var answers = map[string][]string{
 		SELECT partner_id, company, currency, earned, paid, owed, median_days_to_pay FROM leadron.commission_by_partner`},
 	"How old is what is owed": {`
 		SELECT arrayStringConcat([company, ifNull(partner_id, 'no partner')], ' · ') AS partner_shown, days_0_30 AS owed_0_30, days_31_60 AS owed_31_60,
-			days_61_90 AS owed_61_90, days_over_90 AS owed_over_90
+			days_61_90 AS owed_61_90, days_over_90 AS owed_over_90, owed AS owed_total
 		FROM leadron.commission_aging ORDER BY owed DESC LIMIT 15`},
 
 	"Since the last delivery": {`

@@ -241,14 +241,18 @@ func (a *api) checkDatasets(t *testing.T, stack *bi.Stack) {
 		a.call(t, http.MethodPut, path+"/refresh", nil, nil)
 		var got struct {
 			Result struct {
-				Columns []struct{ Column_name, Description, Expression string }
+				Columns []struct {
+					Name        string `json:"column_name"`
+					Description string
+					Expression  string // of a column that the dataset adds to the view's
+				}
 			}
 		}
 		a.call(t, http.MethodGet, path, nil, &got)
 		comments := map[string]string{}
 		for _, c := range got.Result.Columns {
 			if c.Expression == "" {
-				comments[c.Column_name] = c.Description
+				comments[c.Name] = c.Description
 			}
 		}
 		want := map[string]string{}
@@ -323,7 +327,7 @@ func (a *api) checkFiles(t *testing.T, files map[string]string) {
 // read parses a file. Superset exports a dataset's columns and metrics in no order.
 func read(t *testing.T, text string) (file map[string]any) {
 	t.Helper()
-	if err := yaml.Unmarshal([]byte(text), &file); err != nil {
+	if err := yaml.Load([]byte(text), &file); err != nil {
 		t.Fatal(err)
 	}
 	for _, key := range []string{"columns", "metrics"} {
