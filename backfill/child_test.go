@@ -20,7 +20,8 @@ const (
 	childAddr     = "BACKFILL_TEST_CLICKHOUSE"
 	childDatabase = "BACKFILL_TEST_DATABASE"
 	childCatalog  = "BACKFILL_TEST_CATALOG"
-	childRows     = 1_000 // a chunk: small, so that a kill falls between many
+	childTables   = "BACKFILL_TEST_TABLES" // Config.MaterializeViews, where it is set
+	childRows     = 1_000                  // a chunk: small, so that a kill falls between many
 )
 
 func runChild() int {
@@ -29,7 +30,12 @@ func runChild() int {
 		fmt.Println(err)
 		return 1
 	}
+	var materialize *bool
+	if text, ok := os.LookupEnv(childTables); ok {
+		materialize = new(text == "true")
+	}
 	_, out, err := tryRun(context.Background(), backfill.Config{
+		MaterializeViews: materialize, MaterializeEvery: time.Hour,
 		ClickHouse: conn, Database: os.Getenv(childDatabase), Catalog: os.Getenv(childCatalog),
 		ChunkRows: childRows, SettleFor: time.Nanosecond, Logger: zerolog.New(os.Stdout),
 	})
@@ -41,14 +47,14 @@ func runChild() int {
 }
 
 // child starts one.
-func (d db) child(t *testing.T, catalog string) *local.Program {
+func (d db) child(t *testing.T, catalog string, env ...string) *local.Program {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	p, err := local.StartProgram(local.ProgramConfig{
-		Path: self, Env: append(os.Environ(), childAddr+"="+d.ch.Addr(), childDatabase+"="+d.name, childCatalog+"="+catalog),
+		Path: self, Env: append(append(os.Environ(), childAddr+"="+d.ch.Addr(), childDatabase+"="+d.name, childCatalog+"="+catalog), env...),
 		LogFile: filepath.Join(t.TempDir(), "child.log"),
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package backfill_test
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -99,4 +100,48 @@ func TestIntervalsThatCannotBe(t *testing.T) {
 			t.Errorf("%v: got %v", every, err)
 		}
 	}
+}
+
+// Killed while views become tables and tables views: readers find every row at every moment, and the next run finishes.
+func TestASwitchThatIsKilledIsFinished(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	cfg := d.config(taskCatalog...)
+	d.run(cfg)
+	var deliveries []string
+	for i := range 500 {
+		deliveries = append(deliveries, event(fmt.Sprintf("evt_%d", i), "task.created", fmt.Sprintf(`{"taskId":"t%d"}`, i)))
+	}
+	d.deliver(d.load(), 0, deliveries...)
+	d.deliver(d.load(), 0, deliveries...) // twice
+	is := func(what string) bool {
+		n, err := ask[uint64](t.Context(), d, "SELECT count() FROM system.tables WHERE database = '"+d.name+"' AND "+what)
+		return err == nil && n > 0
+	}
+	for _, moment := range []struct{ tables, is string }{ // in which it is killed, as soon as that is so
+		{"true", "name LIKE 'tasks_next%'"},
+		{"true", "name = 'tasks' AND engine = 'MergeTree'"},
+		{"true", "name = 'tasks_refresh'"},
+		{"false", "name = 'tasks' AND engine = 'View'"},
+		{"true", "name LIKE 'task_completion_next%'"},
+	} {
+		child := d.child(t, cfg.Catalog, childTables+"="+moment.tables)
+		eventually(t, moment.is, func() bool {
+			select {
+			case <-child.Gone():
+				return true
+			default:
+				return is(moment.is)
+			}
+		})
+		child.Kill()
+		d.want("SELECT (count(), uniqExact(task_id)) FROM db.tasks", "(500,500)")
+	}
+	yes := true
+	cfg.MaterializeViews, cfg.MaterializeEvery = &yes, time.Hour
+	d.run(cfg)
+	d.want("SELECT (count(), uniqExact(task_id)) FROM db.tasks", "(500,500)")
+	d.want("SELECT groupArray(name) FROM (SELECT name FROM system.tables WHERE database = '"+d.name+"' AND name LIKE 'task%' AND engine IN ('MergeTree', 'MaterializedView') ORDER BY name)",
+		"['task_completion','task_completion_refresh','tasks','tasks_refresh']")
+	d.idle(d.config(taskCatalog...))
 }

@@ -332,6 +332,10 @@ func TestTheIntervalIsChangedAndKept(t *testing.T) {
 	if got := one[string](d, "SELECT extract(create_table_query, 'REFRESH EVERY [0-9A-Z ]+ TO') FROM system.tables WHERE database = '"+d.name+"' AND name = 'tasks_refresh'"); got != "REFRESH EVERY 2 MINUTE TO" {
 		t.Errorf("got %s", got)
 	}
+	d.exec("DROP VIEW " + d.name + ".tasks_refresh") // by hand
+	if got := summaries(d.plan(c)); got != "+ tasks: filled every 2m0s" && got != "+ tasks: filled every 5m0s" {
+		t.Errorf("what fills a table was dropped: got %s", got)
+	}
 	d.evolveViews(c, materialized(false))
 	if p := d.planViews(c, schema.Materialize{Every: time.Minute}); !p.Empty() {
 		t.Errorf("an interval alone materializes: %s", summaries(p))
