@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"regexp"
 	"slices"
 	"time"
@@ -163,7 +164,7 @@ func (r *run) explain(ctx context.Context, table string, err error) error {
 			reason = m[1]
 		}
 		return fmt.Errorf("ClickHouse cannot finish the mutation%s: %s. Nothing is blanked before it can; %s shows why, KILL MUTATION ends one that never will. Then run erase again", name, reason, look)
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+	case errors.Is(ctx.Err(), context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded): // the connection's may be quicker
 		return fmt.Errorf("the mutation has not come to its end within %v: it goes on by itself, %s shows how far it is. Then run erase again", r.cfg.WaitFor, look)
 	}
 	return fmt.Errorf("blank: %w", err)

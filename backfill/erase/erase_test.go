@@ -144,10 +144,14 @@ func TestManyLeads(t *testing.T) {
 		bodies = append(bodies, event(fmt.Sprintf("evt_%d", i), "lead.created", fmt.Sprintf(`{"leadId":"lead_%d","email":"PERSON@example.com"}`, i)))
 	}
 	d.deliver(w, bodies[:299]...)
-	d.deliver(w, event("evt_t", "task.created", `{"taskId":"t","leadId":"lead_270","title":"PERSON"}`))
+	d.deliver(w, event("evt_t", "task.created", `{"taskId":"t","leadId":"lead_270","title":"PERSON"}`),
+		event("evt_u", "task.created", `{"taskId":"t","leadId":270,"title":"PERSON"}`),
+		event("evt_v", "task.created", `{"taskId":"t","leadId":["lead_270"],"title":"PERSON"}`),
+		event("evt_w", "task.created", `{"taskId":"t","leadId":"l\u0065ad_270","title":"PERSON"}`))
+	leads = append(leads, "270")
 	report := d.erase(append(leads, leads...)...) // twice the same is once
 	d.gone("PERSON")
-	if report.Blanked != 300 || len(report.Leads) != 300 {
+	if report.Blanked != 303 || len(report.Leads) != 301 {
 		t.Errorf("got %d rows blanked of %d leads", report.Blanked, len(report.Leads))
 	}
 	for _, l := range report.Leads {
@@ -156,7 +160,7 @@ func TestManyLeads(t *testing.T) {
 		case "lead_299":
 			want = 0
 		case "lead_270":
-			want = 2
+			want = 4
 		}
 		if l.Rows != want {
 			t.Errorf("%s: got %d rows, want %d", l.ID, l.Rows, want)

@@ -2,6 +2,7 @@ package erase
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"slices"
@@ -16,8 +17,8 @@ import (
 const (
 	deadLetters = "dead_letters"
 
-	// needles is how many multiSearchAny takes.
-	needles = 250
+	// needles is up to how many IDs are searched for in one pass. multiSearchAny takes 255.
+	needles = 8
 
 	// queryBytes lets a text hold a group's IDs several times, every character escaped.
 	queryBytes = 16 << 20
@@ -141,15 +142,26 @@ func (r *run) which(group []string, key, body []byte) (leads []string) {
 
 // mayName is true of every body that could name one of the leads, in SQL, and of few others: the ID stands there as it is, or
 // something is escaped. An ID that holds none of the characters that JSON escapes by other means is escaped by \u alone.
+//
+// A few IDs are searched for; of many a body's texts are looked up, what stands between two neighbouring quotes: a search for
+// hundreds of IDs that all begin with ld_ compares each of them wherever that stands.
 func mayName(column string, group []string) (condition string, args []any) {
 	var conditions []string
-	escape := `\u`
-	for some := range slices.Chunk(group, needles) {
-		conditions = append(conditions, "multiSearchAny("+column+", ?)")
-		args = append(args, some)
-		if slices.ContainsFunc(some, func(id string) bool { return strings.ContainsFunc(id, isEscaped) }) {
-			escape = `\`
+	search := func(ids []string) {
+		conditions, args = append(conditions, "multiSearchAny("+column+", ?)"), append(args, ids)
+	}
+	if len(group) <= needles {
+		search(group)
+	} else {
+		conditions = append(conditions, `arrayExists(x -> x IN ?, splitByChar('"', `+column+`))`)
+		args = append(args, group)
+		for ids := range slices.Chunk(slices.DeleteFunc(slices.Clone(group), func(id string) bool { return !json.Valid([]byte(id)) }), needles) {
+			search(ids) // that may stand there without quotes
 		}
+	}
+	escape := `\u`
+	if slices.ContainsFunc(group, func(id string) bool { return strings.ContainsFunc(id, isEscaped) }) {
+		escape = `\`
 	}
 	return strings.Join(append(conditions, "position("+column+", ?) > 0"), " OR "), append(args, escape)
 }

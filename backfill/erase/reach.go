@@ -19,6 +19,9 @@ const (
 	// idsAtOnce bounds the event IDs that one query names.
 	idsAtOnce = 10_000
 
+	// addressesAtOnce are looked for in one pass: multiSearchAny takes 255.
+	addressesAtOnce = 250
+
 	// shownIDs are named in the query that shows rows elsewhere.
 	shownIDs = 20
 
@@ -182,7 +185,7 @@ func (n *Reach) add(name, table, key string, values []string) {
 // holding are the keys of a table's rows whose payload holds one of the addresses.
 func (r *run) holding(ctx context.Context, table, key string) ([]string, error) {
 	keys := map[string]bool{}
-	for some := range slices.Chunk(slices.Sorted(maps.Keys(r.emails)), needles) {
+	for some := range slices.Chunk(slices.Sorted(maps.Keys(r.emails)), addressesAtOnce) {
 		if err := r.holdingSome(ctx, table, key, some, keys); err != nil {
 			return nil, err
 		}

@@ -38,7 +38,7 @@ func TestASinkThatHasNotReadTheTombstone(t *testing.T) {
 	old := d.load()
 	d.deliver(old, event("evt_1", "lead.created", person))
 	cfg := d.config("lead_1")
-	cfg.SettleFor = 2 * time.Second
+	cfg.SettleFor = 8 * time.Second // longer than the sweeps of a run that does not wait
 	var written time.Time
 	cfg.Progress = &hook{done: func() {
 		d.deliver(old, event("evt_2", "lead.updated", person), event("evt_1", "lead.created", person), event("evt_3", "task.created", person))
