@@ -3,6 +3,7 @@ package schema_test
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +49,27 @@ func TestTheBIUsersPasswordIsInNoStatement(t *testing.T) {
 	}
 	if bi.Salt == again.Salt || len(bi.Salt) != 32 {
 		t.Errorf("salts: %s, %s", bi.Salt, again.Salt)
+	}
+}
+
+// Each of these lets an event count twice, or cuts a result short, when somebody changes it.
+func TestWhatDecidesTheNumbersIsConstant(t *testing.T) {
+	t.Parallel()
+	want := map[string]string{
+		"final": "1", "do_not_merge_across_partitions_select_final": "0",
+		"enable_automatic_decision_for_merging_across_partitions_for_final": "0", "timeout_overflow_mode": "throw",
+	}
+	got := map[string]string{}
+	for _, s := range (schema.BIUser{}).Settings() {
+		if s.Const {
+			got[s.Name] = s.Value
+		}
+		if s.Name == "readonly" && s.Value != "2" {
+			t.Errorf("readonly = %s: Metabase's driver sends settings, and whoever may write may do all", s.Value)
+		}
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("constant settings: got %v, want %v", got, want)
 	}
 }
 

@@ -2,6 +2,7 @@ package bi
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -21,10 +22,10 @@ func Venv(t testing.TB, requirements string) (dir string) {
 	python := need(t, "python3", "apt-get install python3 python3-venv")
 	version := Output(t, "", nil, python, "--version") // another Python needs other wheels
 	return environment(t, "python", func(dir string) error {
-		if err := run(dir, python, "-m", "venv", dir); err != nil {
+		if err := run(t.Context(), dir, python, "-m", "venv", dir); err != nil {
 			return err
 		}
-		return run(dir, filepath.Join(dir, "bin", "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement", filepath.Join(dir, filepath.Base(requirements)))
+		return run(t.Context(), dir, filepath.Join(dir, "bin", "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement", filepath.Join(dir, filepath.Base(requirements)))
 	}, []byte(version), requirements)
 }
 
@@ -34,7 +35,7 @@ func Npm(t testing.TB, dir string) (made string) {
 	t.Helper()
 	npm := need(t, "npm", "apt-get install npm")
 	return environment(t, "npm", func(made string) error {
-		return run(made, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent")
+		return run(t.Context(), made, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent")
 	}, nil, filepath.Join(dir, "package.json"), filepath.Join(dir, "package-lock.json"))
 }
 
@@ -44,7 +45,7 @@ func Maven(t testing.TB, pom string) (jars string) {
 	mvn := need(t, "mvn", "apt-get install maven")
 	need(t, "java", "apt-get install default-jdk-headless")
 	return filepath.Join(environment(t, "maven", func(dir string) error {
-		return run(dir, mvn, "--batch-mode", "--strict-checksums", "--quiet", "dependency:copy-dependencies", "-DoutputDirectory=lib")
+		return run(t.Context(), dir, mvn, "--batch-mode", "--strict-checksums", "--quiet", "dependency:copy-dependencies", "-DoutputDirectory=lib")
 	}, nil, pom), "lib")
 }
 
@@ -95,10 +96,10 @@ func environment(t testing.TB, kind string, fill func(dir string) error, salt []
 
 func once(dir string, fill func() error) error {
 	mark := filepath.Join(dir, complete)
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o750); err != nil {
 		return fmt.Errorf("make the cache: %w", err)
 	}
-	lock, err := os.OpenFile(dir+".lock", os.O_CREATE|os.O_RDWR, 0o644)
+	lock, err := os.OpenFile(dir+".lock", os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return fmt.Errorf("open the lock: %w", err)
 	}
@@ -118,13 +119,13 @@ func once(dir string, fill func() error) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("remove an unfinished one: %w", err)
 	}
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	if err := os.Mkdir(dir, 0o750); err != nil {
 		return fmt.Errorf("make its directory: %w", err)
 	}
 	if err := fill(); err != nil {
 		return err
 	}
-	return os.WriteFile(mark, nil, 0o644)
+	return os.WriteFile(mark, nil, 0o600)
 }
 
 func copyInto(dir string, files []string) error {
@@ -133,15 +134,15 @@ func copyInto(dir string, files []string) error {
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(dir, filepath.Base(f)), content, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(f)), content, 0o600); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func run(dir, name string, args ...string) error {
-	_, err := output(exec.Command(name, args...), dir, nil)
+func run(ctx context.Context, dir, name string, args ...string) error {
+	_, err := output(exec.CommandContext(ctx, name, args...), dir, nil)
 	return err
 }
 
