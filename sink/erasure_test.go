@@ -56,7 +56,7 @@ func (w *world) blank(ids string) {
 }
 
 // pass is the time after which no sink writes anything by a reading from before; it is what an erasure waits for.
-func pass(interval time.Duration, since time.Time) { time.Sleep(time.Until(since.Add(2 * interval))) }
+func pass(interval time.Duration, since time.Time) { <-time.After(time.Until(since.Add(2 * interval))) }
 
 // A running sink takes a tombstone up: two reload intervals later all about the lead arrives blanked, whatever it is, and
 // all about a lead whose ID begins alike arrives whole.

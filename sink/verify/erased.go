@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -151,12 +152,12 @@ func (r *findings) left(all []left) {
 	}
 }
 
-// shown is an ID as a shell takes it, and a terminal is safe from.
+// plainID needs no quotes.
+var plainID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
+
+// shown is an ID that a terminal is safe from.
 func shown(id string) string {
-	plain := strings.IndexFunc(id, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-')
-	}) < 0
-	if plain {
+	if plainID.MatchString(id) {
 		return id
 	}
 	return fmt.Sprintf("%+q", id)
