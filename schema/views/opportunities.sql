@@ -22,8 +22,8 @@
 {{- $id := col "opportunity_events" "opportunity_id" "Nullable(String)"}}
 {{- $to := col "opportunity_events" "to_stage" "Nullable(String)"}}
 SELECT opportunity_id, stage, CAST(if(decided IN ('won', 'lost'), decided, 'open'), 'LowCardinality(String)') AS status,
-  value, currency, created_at, won_at, lost_at, if(status = 'open', NULL, decision.2) AS closed_at,
-  if(status = 'lost', decision.3, NULL) AS lost_reason,
+  value, currency, created_at, won_at, lost_at, if(status = 'open', NULL, decided_at) AS closed_at,
+  if(status = 'lost' AND reason != '', substring(reason, 2), NULL) AS lost_reason,
   dateDiff('millisecond', created_at, closed_at) / 86400000 AS days_to_close,
   updated_at, lead_id, partner_id, events
 FROM
@@ -32,12 +32,14 @@ FROM
     arraySort(moves) AS ordered,
     arrayShiftRight(arrayFill(move -> move.2 != 'late', ordered), 1) AS before,
     arrayLast((move, earlier) -> isNotNull(move.3) AND NOT (move.2 = 'late' AND earlier.2 IN ('won', 'lost')), ordered, before).3 AS stage,
-    decision.1 AS decided, decision, value, currency, created_at, won_at, lost_at, updated_at, lead_id, partner_id, events
+    decided, decided_at, reason, value, currency, created_at, won_at, lost_at, updated_at, lead_id, partner_id, events
   FROM
   (
     SELECT id AS opportunity_id,
       groupArrayIf((position, effect, given_stage), effect != '') AS moves,
-      argMaxIf((effect, occurred_at, given_reason), position, effect NOT IN ('', 'late')) AS decision,
+      argMaxIf(effect, position, effect NOT IN ('', 'late')) AS decided,
+      maxIf(occurred_at, effect NOT IN ('', 'late')) AS decided_at,
+      argMaxIf(given_reason, position, effect = 'lost') AS reason,
       argMax(given_value, position) AS value,
       argMaxIf(given_currency, position, isNotNull(given_value)) AS currency,
       minOrNullIf(occurred_at, event_type = 'opportunity.created') AS created_at,
@@ -56,7 +58,7 @@ FROM
           event_type != 'opportunity.stage_changed', '', match(ifNull({{$to}}, 'closed'), '(?i)(won|lost|closed)'), 'late', 'opens') AS effect,
         multiIf(event_type = 'opportunity.created', {{col "opportunity_events" "stage" "Nullable(String)"}},
           event_type = 'opportunity.stage_changed', {{$to}}, NULL) AS given_stage,
-        {{col "opportunity_events" "reason" "Nullable(String)"}} AS given_reason,
+        ifNull(concat('=', {{col "opportunity_events" "reason" "Nullable(String)"}}), '') AS given_reason, -- a NULL must not be passed over
         {{col "opportunity_events" "value" "Nullable(Decimal(38, 9))"}} AS given_value,
         ifNull({{col "opportunity_events" "currency" "Nullable(String)"}}, '') AS given_currency,
         {{col "opportunity_events" "lead_id" "Nullable(String)"}} AS given_lead,
