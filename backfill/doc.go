@@ -37,6 +37,10 @@
 //	a column or table was dropped by hand     it is made again, and filled from what is stored
 //	ClickHouse goes away during a fill        the sweep is begun again, with growing pauses, until Config.RetryFor has
 //	                                          passed without a row written; then an error, and the next run goes on
+//	an analyst has a view or table of the     it is left alone, what would read it is not made, and the plan says so
+//	  name of one of ours
+//	a view cannot be made, or filled          an error that names it; tables and columns stand, and sinks use them
+//	a refresh of a view's table has failed    the error of the next run, after it has done all else
 //	killed, at any point                      the next run goes on; what was being written is written again and collapses
 //	two backfills at once                     each revision is one run's; both write the same rows, which collapse
 //	a sink writes rows with older columns     the sweep is repeated until none has come for Config.SettleFor

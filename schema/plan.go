@@ -7,7 +7,7 @@ import (
 )
 
 // Plan is what turns a database into what a catalog asks for. **Additive only**: no statement of a plan drops a table or
-// a column, or changes a type.
+// a column, or changes a type. Views, and tables that views have filled, are made anew as a whole.
 type Plan struct {
 	Database string
 	Steps    []Step   // in the order to apply them
