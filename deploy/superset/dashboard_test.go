@@ -40,6 +40,7 @@ func TestDashboard(t *testing.T) {
 		charts = a.charts(t)
 	}
 	t.Run("charts", func(t *testing.T) { a.checkCharts(t, stack, charts) })
+	t.Run("months", func(t *testing.T) { a.checkMonths(t, stack, charts) })
 	t.Run("browser", func(t *testing.T) { v.check(t, charts); checkPicture(t, picture) })
 	t.Run("files", func(t *testing.T) { a.checkFiles(t, files) })
 }
@@ -126,6 +127,33 @@ func (a *api) checkChart(t *testing.T, stack *bi.Stack, c chart, want []string) 
 	for i, r := range plain.Result {
 		compare(t, r.Data, rows(t, stack, want[i]))
 	}
+}
+
+// checkMonths: the filter Months counts from the first moment of a UTC month up to that of another.
+func (a *api) checkMonths(t *testing.T, stack *bi.Stack, charts []chart) {
+	at := slices.IndexFunc(charts, func(c chart) bool { return c.Name == "Leads created" })
+	if at < 0 {
+		t.Fatal("there is no chart that counts leads")
+	}
+	const from, to = "toStartOfMonth(now('UTC')) - INTERVAL 3 MONTH", "toStartOfMonth(now('UTC')) - INTERVAL 1 MONTH"
+	months := stack.Query(t, "SELECT concat(toString("+from+"), ' : ', toString("+to+"))")
+	whole, queries := charts[at].questions(t)
+	set := 0
+	filters, _ := queries[0]["filters"].([]any)
+	for _, f := range filters {
+		if f, _ := f.(map[string]any); f["op"] == "TEMPORAL_RANGE" {
+			f["val"] = months
+			set++
+		}
+	}
+	if set != 1 {
+		t.Fatalf("%d of its filters take months, want 1: %v", set, filters)
+	}
+	whole["queries"] = queries
+	var got dataset
+	a.call(t, http.MethodPost, "/api/v1/chart/data", whole, &got)
+	compare(t, got.Result[0].Data, rows(t, stack, `SELECT uniqExact(lead_id) AS leads_sum FROM leadron.lead_events
+		WHERE event_type = 'lead.created' AND occurred_at >= `+from+` AND occurred_at < `+to))
 }
 
 // A dataset is what a chart is answered.
