@@ -65,7 +65,7 @@ func (b BIUser) Validate() error {
 		}
 	}
 	if b.Name == b.Role {
-		errs = append(errs, fmt.Errorf("Role: %q is the user's name too, and a GRANT could not tell them apart", b.Role))
+		errs = append(errs, fmt.Errorf("%s: %q is the user's name too, and a GRANT could not tell them apart", "Role", b.Role))
 	}
 	if b.MaxExecutionTime < time.Second || b.MaxExecutionTime > maxQuestion {
 		errs = append(errs, fmt.Errorf("MaxExecutionTime: %s is not between 1s and %s", b.MaxExecutionTime, maxQuestion))
