@@ -86,7 +86,7 @@ func TestEveryViewAgreesWithTheModel(t *testing.T) {
 	t.Parallel()
 	for _, s := range shapes() {
 		for seed := range uint64(*worlds) {
-			if len(s.lacks) > 0 && size(seed) < 100 { // what lacks tables is about which views there are
+			if s.name != "today" && s.name != "wide" && size(seed) < 100 { // those are about columns and views that are not there
 				continue
 			}
 			t.Run(fmt.Sprintf("%s/seed=%d", s.name, seed), func(t *testing.T) {
