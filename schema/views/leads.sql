@@ -15,7 +15,7 @@
 -- column: first_form_at Nullable(DateTime64(3, 'UTC')) when it submitted its first form, UTC
 -- column: events UInt64 how many lead events it has; forms are not among them
 SELECT lead_id, email, source, status, created_at, updated_at, is_deleted, if(is_deleted, last_deleted_at, NULL) AS deleted_at,
-  first_form_id, first_form_at, events
+  if(first_form != '', substring(first_form, 2), NULL) AS first_form_id, first_form_at, events
 FROM
 (
   SELECT id AS lead_id,
@@ -26,7 +26,7 @@ FROM
     maxIf(occurred_at, of_lead) AS updated_at,
     toBool(argMaxIf(event_type = 'lead.deleted', position, event_type IN ('lead.created', 'lead.deleted'))) AS is_deleted,
     maxOrNullIf(occurred_at, event_type = 'lead.deleted') AS last_deleted_at,
-    any(form_id) AS first_form_id,
+    any(form) AS first_form,
     any(form_at) AS first_form_at,
     countIf(of_lead) AS events
   FROM
@@ -35,14 +35,15 @@ FROM
       concat(reinterpretAsFixedString(byteSwap(toUInt64(toUnixTimestamp64Milli(occurred_at)))), event_id) AS position,
       coalesce({{col "lead_events" "changes_email" "Nullable(String)"}}, {{col "lead_events" "email" "Nullable(String)"}}) AS given_email,
       coalesce({{col "lead_events" "changes_source" "Nullable(String)"}}, {{col "lead_events" "source" "Nullable(String)"}}) AS given_source,
-      {{col "lead_events" "changes_status" "Nullable(String)"}} AS given_status, CAST(NULL, 'Nullable(String)') AS form_id,
+      {{col "lead_events" "changes_status" "Nullable(String)"}} AS given_status, CAST(NULL, 'Nullable(String)') AS form,
       CAST(NULL, 'Nullable(DateTime64(3, \'UTC\'))') AS form_at, true AS of_lead
     FROM {{table "lead_events"}} FINAL
     WHERE isNotNull({{col "lead_events" "lead_id" "Nullable(String)"}})
     {{- if exists "form_events"}}
     UNION ALL
     SELECT assumeNotNull({{col "form_events" "lead_id" "Nullable(String)"}}) AS id, toLowCardinality(''), toDateTime64(0, 3, 'UTC'), '', NULL, NULL, NULL,
-      argMin(tuple({{col "form_events" "form_id" "Nullable(String)"}}), (occurred_at, event_id)).1, min(occurred_at), false
+      argMin(ifNull(concat('=', {{col "form_events" "form_id" "Nullable(String)"}}), ''),
+        concat(reinterpretAsFixedString(byteSwap(toUInt64(toUnixTimestamp64Milli(occurred_at)))), event_id)), min(occurred_at), false
     FROM {{table "form_events"}} FINAL
     WHERE event_type = 'form.submitted' AND isNotNull({{col "form_events" "lead_id" "Nullable(String)"}})
     GROUP BY id
