@@ -27,7 +27,7 @@ FROM
     FROM
     (
       SELECT assumeNotNull({{$id}}) AS id, event_type, toStartOfMonth(occurred_at) AS month,
-        concat(reinterpretAsFixedString(byteSwap(toUInt64(toUnixTimestamp64Milli(occurred_at)))), event_id) AS position,
+        {{position}} AS position,
         ifNull({{col "commission_events" "currency" "Nullable(String)"}}, '') AS given_currency,
         ifNull({{col "commission_events" "amount" "Nullable(Decimal(38, 9))"}}, 0) AS amount
       FROM {{table "commission_events"}} FINAL

@@ -13,7 +13,7 @@
 SELECT event_id, occurred_at AS submitted_at, {{col "form_events" "form_id" "Nullable(String)"}} AS form_id, {{$lead}} AS lead_id,
   {{if has "form_events" "fields" "Map(LowCardinality(String), String)"}}fields{{else}}CAST(map(), 'Map(LowCardinality(String), String)') AS fields{{end}},
   {{col "form_events" "fields_email" "Nullable(String)"}} AS email, {{col "form_events" "fields_name" "Nullable(String)"}} AS name,
-  toBool(event_id IN (SELECT argMin(event_id, concat(reinterpretAsFixedString(byteSwap(toUInt64(toUnixTimestamp64Milli(occurred_at)))), event_id)) FROM {{table "form_events"}} FINAL
+  toBool(event_id IN (SELECT argMin(event_id, {{position}}) FROM {{table "form_events"}} FINAL
     WHERE event_type = 'form.submitted' AND isNotNull({{$lead}}) GROUP BY {{$lead}})) AS is_first_of_lead
 FROM {{table "form_events"}} FINAL
 WHERE event_type = 'form.submitted'

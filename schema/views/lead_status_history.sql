@@ -29,7 +29,7 @@ FROM
     FROM
     (
       SELECT assumeNotNull({{col "lead_events" "lead_id" "Nullable(String)"}}) AS id, event_type, occurred_at,
-        concat(reinterpretAsFixedString(byteSwap(toUInt64(toUnixTimestamp64Milli(occurred_at)))), event_id) AS position,
+        {{position}} AS position,
         coalesce({{col "lead_events" "changes_source" "Nullable(String)"}}, {{col "lead_events" "source" "Nullable(String)"}}) AS given_source,
         {{col "lead_events" "changes_status" "Nullable(String)"}} AS given_status
       FROM {{table "lead_events"}} FINAL

@@ -32,7 +32,7 @@ FROM
   FROM
   (
     SELECT assumeNotNull({{col "lead_events" "lead_id" "Nullable(String)"}}) AS id, event_type, occurred_at,
-      concat(reinterpretAsFixedString(byteSwap(toUInt64(toUnixTimestamp64Milli(occurred_at)))), event_id) AS position,
+      {{position}} AS position,
       coalesce({{col "lead_events" "changes_email" "Nullable(String)"}}, {{col "lead_events" "email" "Nullable(String)"}}) AS given_email,
       coalesce({{col "lead_events" "changes_source" "Nullable(String)"}}, {{col "lead_events" "source" "Nullable(String)"}}) AS given_source,
       {{col "lead_events" "changes_status" "Nullable(String)"}} AS given_status, CAST(NULL, 'Nullable(String)') AS form,
@@ -43,7 +43,7 @@ FROM
     UNION ALL
     SELECT assumeNotNull({{col "form_events" "lead_id" "Nullable(String)"}}) AS id, toLowCardinality(''), toDateTime64(0, 3, 'UTC'), '', NULL, NULL, NULL,
       argMin(ifNull(concat('=', {{col "form_events" "form_id" "Nullable(String)"}}), ''),
-        concat(reinterpretAsFixedString(byteSwap(toUInt64(toUnixTimestamp64Milli(occurred_at)))), event_id)), min(occurred_at), false
+        {{position}}), min(occurred_at), false
     FROM {{table "form_events"}} FINAL
     WHERE event_type = 'form.submitted' AND isNotNull({{col "form_events" "lead_id" "Nullable(String)"}})
     GROUP BY id

@@ -53,7 +53,7 @@ FROM
     (
       -- A change to a stage named like the end of a deal comes late: it opens nothing, and after the end it is no move.
       SELECT assumeNotNull({{$id}}) AS id, event_type, occurred_at,
-        concat(reinterpretAsFixedString(byteSwap(toUInt64(toUnixTimestamp64Milli(occurred_at)))), event_id) AS position,
+        {{position}} AS position,
         multiIf(event_type = 'opportunity.won', 'won', event_type = 'opportunity.lost', 'lost', event_type = 'opportunity.created', 'opens',
           event_type != 'opportunity.stage_changed', '', match(ifNull({{$to}}, 'closed'), '(?i)(won|lost|closed)'), 'late', 'opens') AS effect,
         multiIf(event_type = 'opportunity.created', {{col "opportunity_events" "stage" "Nullable(String)"}},

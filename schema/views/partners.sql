@@ -12,7 +12,7 @@ SELECT id AS partner_id, company, registered_at, approved_at, toBool(isNotNull(a
   dateDiff('millisecond', registered_at, approved_at) / 86400000 AS days_to_approve, updated_at
 FROM
 (
-  WITH concat(reinterpretAsFixedString(byteSwap(toUInt64(toUnixTimestamp64Milli(occurred_at)))), event_id) AS position
+  WITH {{position}} AS position
   SELECT assumeNotNull({{col "partner_events" "partner_id" "Nullable(String)"}}) AS id,
     argMax({{col "partner_events" "company" "Nullable(String)"}}, position) AS company,
     minOrNullIf(occurred_at, event_type = 'partner.registered') AS registered_at,

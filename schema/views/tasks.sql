@@ -12,7 +12,7 @@ SELECT id AS task_id, title, assignee_id, created_at, completed_at, toBool(isNot
   dateDiff('millisecond', created_at, completed_at) / 3600000 AS hours_to_complete
 FROM
 (
-  WITH concat(reinterpretAsFixedString(byteSwap(toUInt64(toUnixTimestamp64Milli(occurred_at)))), event_id) AS position
+  WITH {{position}} AS position
   SELECT assumeNotNull({{col "task_events" "task_id" "Nullable(String)"}}) AS id,
     argMax({{col "task_events" "title" "Nullable(String)"}}, position) AS title,
     argMax({{col "task_events" "assignee_id" "Nullable(String)"}}, position) AS assignee_id,
