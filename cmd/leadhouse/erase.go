@@ -139,7 +139,7 @@ func leadsOf(path string) (leads []string, err error) {
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, nil //nolint:nilerr // see above
+		return nil, nil
 	}
 	defer f.Close()
 	lines := bufio.NewScanner(f)
