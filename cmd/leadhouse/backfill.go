@@ -70,7 +70,7 @@ func (j *backfillJob) settings() settings {
 		},
 		{
 			name: "materialize-views", group: "Backfill", field: "MaterializeViews", value: choice(&c.MaterializeViews),
-			usage: "Make the views that take long to ask tables of their names, which ClickHouse fills anew every --materialize-every: for large installations. =false makes them views again. Readers find every name at every moment. Without it they stay what they are, which in a new database is views. RAM: a refresh is the view's whole query.",
+			usage: "Make the views that take long to ask tables of their names, which ClickHouse fills anew every --materialize-every: for large installations. =false makes them views again. Readers find every name at every moment. Without it they stay what they are, which in a new database is views. A refresh runs a view's whole query; one that fails is this command's error the next time.",
 		},
 		{
 			name: "materialize-every", group: "Backfill", field: "MaterializeEvery", value: never(duration(&c.MaterializeEvery)),
