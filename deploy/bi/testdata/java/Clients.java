@@ -21,7 +21,8 @@ import java.util.Map;
 import java.util.Properties;
 
 /**
- * clickhouse-jdbc against the warehouse, with the properties that Metabase's driver gives it. Prints a report that
+ * clickhouse-jdbc against the warehouse, with the properties that Metabase's driver gives it (its
+ * select_sequential_consistency has a prefix since 0.9, which refuses names it does not know). Prints a report that
  * clients_test.go compares with the truth: see clients.py. The task is plain lines, since Java reads no JSON by itself:
  * "question SQL", "refused SQL", "constant name value".
  */
