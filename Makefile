@@ -16,7 +16,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.dat
 RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-kafka lint fmt fuzz vuln bench chaos clean
+.PHONY: help build demo test test-kafka test-bi lint fmt fuzz vuln bench bench-queries chaos clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ test: ## every test on the real ClickHouse, with the race detector; fetches what
 
 test-kafka: ## the pipeline and kafka-go's traps on a real Apache Kafka (needs a JDK and Maven)
 	$(GO) test $(RACE) -timeout 15m -count=1 -tags kafka -run 'Kafka|Apache' ./...
+
+test-bi: ## the real BI clients and dashboards against planted duplicates (needs a JDK, Maven, Python 3 and Chromium)
+	$(GO) test $(RACE) -timeout 30m -count=1 -p 1 -tags bi ./deploy/bi ./deploy/clickhouse/... ./deploy/dbt/... ./deploy/grafana ./deploy/superset
 
 lint: ## golangci-lint and gofumpt
 	$(GO) run $(GOLANGCI) run ./...
@@ -55,6 +58,9 @@ vuln: ## known vulnerabilities in what is called of Go and the dependencies (ask
 bench: build ## what leadhouse costs, against limits and peers of the same run (needs a JDK and Maven; ARGS=-h: the manual)
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/bench ./cmd/bench
 	bin/bench $(ARGS)
+
+bench-queries: ## every view and every question of the README over 20 million events, against tables without duplicates
+	$(MAKE) bench ARGS='queries $(ARGS)'
 
 chaos: build ## faults at random in the whole pipeline under load; then every receipt is looked for (needs a JDK and Maven; ARGS=-h: the manual)
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/chaos ./cmd/chaos

@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 
+	"github.com/leadhouse/leadhouse/deploy/clickhouse/dashboard"
 	"github.com/leadhouse/leadhouse/schema/views"
 )
 
@@ -69,7 +71,11 @@ func runQueries(ctx context.Context, r *rig) (results, error) {
 	}
 	defer stop()
 	t := newTable(2, "question", "cold s", "warm s", "peer, cold", "peer, warm", "ratio")
-	plain, err := r.askAll(ctx, database, peer)
+	all, err := r.questions(ctx, database, peer)
+	if err != nil {
+		return results{}, err
+	}
+	plain, err := r.askAll(ctx, all)
 	if err != nil {
 		return results{}, err
 	}
@@ -78,7 +84,7 @@ func runQueries(ctx context.Context, r *rig) (results, error) {
 	if err := r.materialize(ctx, database); err != nil {
 		return results{}, err
 	}
-	again, err := r.askAll(ctx, database, peer)
+	again, err := r.askAll(ctx, slices.DeleteFunc(all, func(q question) bool { return !q.shipped() }))
 	if err != nil {
 		return results{}, err
 	}
@@ -164,13 +170,8 @@ func (r *rig) copyViews(ctx context.Context, database, peer string, statements [
 }
 
 // askAll measures every question, ours and the peer's in turn.
-func (r *rig) askAll(ctx context.Context, database, peer string) ([]question, error) {
-	all, err := r.questions(ctx, database, peer)
-	if err != nil {
-		return nil, err
-	}
-	for i := range all {
-		q := &all[i]
+func (r *rig) askAll(ctx context.Context, all []question) (asked []question, err error) {
+	for _, q := range all {
 		for side, query := range []string{q.ours, q.peer} {
 			if q.timing[side], err = r.ask(ctx, query); err != nil {
 				return nil, fmt.Errorf("%s: %w", q.what, err)
@@ -178,8 +179,9 @@ func (r *rig) askAll(ctx context.Context, database, peer string) ([]question, er
 		}
 		r.say("%s: %s s cold, %s s warm; the peer: %s, %s", q.what, number(q.timing[0].cold), number(q.timing[0].warm),
 			number(q.timing[1].cold), number(q.timing[1].warm))
+		asked = append(asked, q)
 	}
-	return all, nil
+	return asked, nil
 }
 
 // ask runs a query once cold, and then warm.
@@ -240,12 +242,33 @@ func (r *rig) questions(ctx context.Context, database, peer string) ([]question,
 	for i, sql := range asked {
 		all = append(all, newQuestion("", fmt.Sprintf("ask %d", i+1), strings.ReplaceAll(sql, "leadron.", "%s."), database, peer))
 	}
+	charts, err := dashboard.Charts()
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range charts {
+		sql := parameter.ReplaceAllStringFunc(c.Query, func(p string) string {
+			name := parameter.FindStringSubmatch(p)[1]
+			return dashboard.Params("%s")[name]
+		})
+		all = append(all, newQuestion("", "chart "+c.Title, sql, database, peer))
+	}
 	return all, nil
 }
 
+// parameter is a query's, as ClickHouse spells it.
+var parameter = regexp.MustCompile(`\{(\w+):\w+\}`)
+
 func newQuestion(view, what, format, database, peer string) question {
-	return question{view: view, what: what, ours: strings.ReplaceAll(format, "%s.", database+"."), peer: strings.ReplaceAll(format, "%s.", peer+".")}
+	return question{
+		view: view, what: what,
+		ours: strings.ReplaceAll(format, "%s.", database+"."),
+		peer: strings.ReplaceAll(strings.ReplaceAll(format, "%s.", peer+"."), " FINAL", ""),
+	}
 }
+
+// shipped reports that a question is about an analytics view, or several: those that --materialize-views makes quicker.
+func (q question) shipped() bool { return q.view == "" || slices.Contains(views.Names(), q.view) }
 
 // judge adds lines to the table and the figures that count.
 func (found *results) judge(t tableWriter, mark string, all []question) {

@@ -16,7 +16,7 @@ func TestImportDirection(t *testing.T) {
 		"schema": {}, "ingest": {"schema"}, "sink": {"schema"}, "backfill": {"schema"},
 		"cmd/leadhouse": {"schema", "ingest", "sink", "backfill"},
 		"cmd/demo":      {"schema", "deploy/local", "deploy/clickhouse"},
-		"cmd/bench":     {"schema", "deploy/local"},
+		"cmd/bench":     {"schema", "deploy/local", "deploy/clickhouse/dashboard"},
 		"cmd/chaos":     {"schema", "deploy/local"},
 		"deploy/local":  {"schema"},
 		"deploy/bi":     {"schema", "backfill", "deploy/local"}, // for tests alone

@@ -142,11 +142,15 @@ func (wh *warehouse) has(view string) bool {
 	return n > 0
 }
 
-// rows are a view's, each as one text, sorted.
+// rows are a view's, or those of a query in parentheses, each as one text, sorted.
 func (wh *warehouse) rows(view, columns string, settings clickhouse.Settings) []string {
 	wh.Helper()
+	from := view
+	if !strings.HasPrefix(view, "(") { // no query
+		from = fmt.Sprintf("`%s`.%s", wh.Database, view)
+	}
 	ctx := clickhouse.Context(wh.Context(), clickhouse.WithSettings(settings))
-	rows, err := wh.conn.Query(ctx, fmt.Sprintf("SELECT %s FROM `%s`.%s", strings.ReplaceAll(columns, " ", ", "), wh.Database, view))
+	rows, err := wh.conn.Query(ctx, fmt.Sprintf("SELECT %s FROM %s", strings.ReplaceAll(columns, " ", ", "), from))
 	if err != nil {
 		wh.Errorf("%s: %v", view, err)
 		return nil
