@@ -11,6 +11,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 
+	"github.com/leadhouse/leadhouse/deploy/local"
 	"github.com/leadhouse/leadhouse/schema"
 	"github.com/leadhouse/leadhouse/schema/views"
 )
@@ -408,6 +409,29 @@ func TestARefreshUnderWayIsNotEnough(t *testing.T) {
 		if got := one[uint64](d, "SELECT count() FROM "+d.name+".tasks"); got != uint64(i+1) {
 			t.Errorf("got %d tasks, want %d", got, i+1)
 		}
+	}
+}
+
+// A refresh may take longer than clickhouse-go waits for an answer.
+func TestALongRefreshIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	c := catalog(t, foreignTask...)
+	d.evolve(c)
+	d.evolveViews(c, materialized(true))
+	d.exec("DROP VIEW " + d.name + ".tasks_refresh SYNC")
+	d.exec("CREATE MATERIALIZED VIEW " + d.name + ".tasks_refresh REFRESH EVERY 1 HOUR TO " + d.name + ".tasks EMPTY COMMENT 'slow (leadhouse)' AS " +
+		"SELECT toString(number + sleepEachRow(1)) AS task_id FROM numbers(6) SETTINGS max_block_size = 1")
+	impatient, err := clickhouse.Open(&clickhouse.Options{Addr: []string{local.Shared(t).Addr()}, ReadTimeout: 2 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer impatient.Close()
+	if err := schema.RefreshViews(t.Context(), impatient, d.name); err != nil {
+		t.Error(err)
+	}
+	if got := one[uint64](d, "SELECT count() FROM "+d.name+".tasks"); got != 6 {
+		t.Errorf("got %d rows, want the 6 of the refresh", got)
 	}
 }
 

@@ -2,7 +2,9 @@ package schema
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -21,13 +23,24 @@ func RefreshViews(ctx context.Context, conn driver.Conn, database string) error 
 	}
 	for _, view := range refreshing {
 		name := quote(database) + "." + quote(refreshName(view))
-		for _, sql := range []string{"SYSTEM REFRESH VIEW " + name, "SYSTEM WAIT VIEW " + name} {
-			if err := conn.Exec(ctx, sql); err != nil {
-				return fmt.Errorf("refresh %s: %w", view, err)
-			}
+		if err := conn.Exec(ctx, "SYSTEM REFRESH VIEW "+name); err != nil {
+			return fmt.Errorf("refresh %s: %w", view, err)
+		}
+		if err := waitFor(ctx, conn, name); err != nil {
+			return fmt.Errorf("refresh %s: %w", view, err)
 		}
 	}
 	return nil
+}
+
+// waitFor waits again when clickhouse-go has given up (5 minutes by default): ClickHouse says nothing while it waits.
+func waitFor(ctx context.Context, conn driver.Conn, name string) error {
+	for {
+		err := conn.Exec(ctx, "SYSTEM WAIT VIEW "+name)
+		if !errors.Is(err, os.ErrDeadlineExceeded) || ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 // CheckRefreshes is an error for the views whose last refresh has failed: they show what they did before.
