@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"regexp"
 	"strings"
 	"time"
@@ -69,6 +70,9 @@ type Config struct {
 	// values must not come from outside. Defaults to the built-in catalog's.
 	EventTypes []string
 
+	// Pprof is served below PprofPath, on the admin listener alone. Defaults to nothing.
+	Pprof http.Handler
+
 	Logger zerolog.Logger
 
 	// Registry takes the metrics and serves them on /metrics. Defaults to a new one.
@@ -77,6 +81,9 @@ type Config struct {
 		prometheus.Gatherer
 	}
 }
+
+// PprofPath is where Config.Pprof is served.
+const PprofPath = "/debug/pprof/"
 
 // Defaults is what an empty Config stands for. The command line shows it in -h, and lets it be changed.
 func Defaults() Config { return Config{}.withDefaults() }

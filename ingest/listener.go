@@ -66,12 +66,17 @@ func limitConns(limit int) func(net.Conn, http.ConnState) {
 
 // newAdmin is the server for the operator's network alone.
 func (s *Server) newAdmin() *http.Server {
+	ready := &readiness{producer: s.producer, draining: &s.draining}
+	s.cfg.Registry.MustRegister(ready.gauge())
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		io.WriteString(w, "ok\n") //nolint:errcheck // the prober has left
 	})
-	mux.Handle("GET /readyz", &readiness{producer: s.producer, draining: &s.draining})
+	mux.Handle("GET /readyz", ready)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.cfg.Registry, promhttp.HandlerOpts{}))
+	if s.cfg.Pprof != nil {
+		mux.Handle(PprofPath, s.cfg.Pprof)
+	}
 	return &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: s.cfg.HeaderTimeout,

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/segmentio/kafka-go"
 )
 
@@ -37,6 +38,19 @@ func (r *readiness) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	fmt.Fprintln(w, "ok")
+}
+
+// gauge is readiness as a metric: 1 or 0. A scrape asks as a probe does, and gets the same answer within a second.
+func (r *readiness) gauge() prometheus.GaugeFunc {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: namespace, Subsystem: subsystem, Name: "ready",
+		Help: "1 when deliveries can be accepted now, 0 otherwise: what /readyz answers.",
+	}, func() float64 {
+		if r.check(context.Background()) != nil {
+			return 0
+		}
+		return 1
+	})
 }
 
 func (r *readiness) check(ctx context.Context) error {

@@ -32,8 +32,11 @@ const (
 	fatal verdict = "fatal"
 )
 
-// tooManyPartitions is in the message of the one meaning of code 252 that is about the block.
-const tooManyPartitions = "Too many partitions"
+// tooManyParts is a code with two meanings; tooManyPartitions is in the message of the one that is about the block.
+const (
+	tooManyParts      = 252
+	tooManyPartitions = "Too many partitions"
+)
 
 // verdicts are ClickHouse's error codes that are not retryable, which any other is: to wait without need costs minutes,
 // to blame rows for a fault that is not theirs makes dead letters of them, though the breaker bounds how many.
@@ -118,7 +121,7 @@ func classify(err error) verdict {
 		return mistyped
 	}
 	if exception, ok := errors.AsType[*clickhouse.Exception](err); ok {
-		if exception.Code == 252 && strings.Contains(exception.Message, tooManyPartitions) {
+		if exception.Code == tooManyParts && !crowded(err) {
 			return oversize
 		}
 		if v, known := verdicts[exception.Code]; known {
@@ -127,6 +130,12 @@ func classify(err error) verdict {
 		return retryable
 	}
 	return classifyClient(err)
+}
+
+// crowded says whether ClickHouse refuses a block because the table has too many parts: back-pressure.
+func crowded(err error) bool {
+	exception, ok := errors.AsType[*clickhouse.Exception](err)
+	return ok && exception.Code == tooManyParts && !strings.Contains(exception.Message, tooManyPartitions)
 }
 
 // classifyClient is classify for what ClickHouse has not said.

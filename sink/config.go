@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -86,6 +87,9 @@ type Config struct {
 	// Sink.AdminHandler.
 	AdminAddr string
 
+	// Pprof is served below PprofPath, on the admin listener. Defaults to nothing.
+	Pprof http.Handler
+
 	// Logger gets one line per change of state. Defaults to silence.
 	Logger zerolog.Logger
 
@@ -95,6 +99,9 @@ type Config struct {
 	// Gatherer is what /metrics shows. Defaults to Registerer if it can gather, as a *prometheus.Registry can.
 	Gatherer prometheus.Gatherer
 }
+
+// PprofPath is where Config.Pprof is served.
+const PprofPath = "/debug/pprof/"
 
 // Defaults is what an empty Config stands for. The command line shows it in -h, and lets it be changed.
 func Defaults() Config { return Config{}.withDefaults() }

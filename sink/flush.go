@@ -60,6 +60,7 @@ var errAbandoned = errors.New("abandoned")
 func (f *flusher) advance(ctx, owned context.Context, b *batch, to state) error {
 	if b.at == inserting {
 		b.flushing = time.Now()
+		f.metrics.flushes.begin(b, b.flushing)
 	}
 	for pause := newBackoff(f.retryMax); b.at != to; {
 		name, err := b.at.String(), ctx.Err()
@@ -75,6 +76,9 @@ func (f *flusher) advance(ctx, owned context.Context, b *batch, to state) error 
 		if owned.Err() == nil {
 			f.health.trouble(name, cause(err), describe(err))
 			f.metrics.retries.WithLabelValues(name, string(classify(err))).Inc()
+			if crowded(err) {
+				f.metrics.tooManyParts.Inc()
+			}
 		}
 		if !wait(owned, pause.NextBackOff()) {
 			f.health.drop(name)

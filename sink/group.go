@@ -105,6 +105,7 @@ func (s *Sink) flusher(commit func(map[int32]int64) error) *flusher {
 
 // abandoned notes a batch that was given up.
 func (s *Sink) abandoned(b *batch) {
+	s.metrics.flushes.end(b)
 	s.metrics.abandoned.Inc()
 	s.cfg.Logger.Info().Int("rows", b.rows).Msg("a batch is abandoned: not committed, it will be read again")
 }

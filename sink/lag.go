@@ -58,22 +58,36 @@ func (l *lag) run(ctx context.Context, finished <-chan struct{}, partitions []in
 }
 
 func (l *lag) measure(ctx context.Context, partitions []int32) {
-	ask := make([]kafka.OffsetRequest, len(partitions))
-	for i, p := range partitions {
-		ask[i] = kafka.LastOffsetOf(int(p))
+	done := l.sofar()
+	var ask []kafka.OffsetRequest
+	for _, p := range partitions {
+		ask = append(ask, kafka.LastOffsetOf(int(p)))
+		if done[p] < 0 {
+			// The group has committed nothing: it is behind by the whole log. Without this, lag would be missing when not
+			// even the first batch gets in.
+			ask = append(ask, kafka.FirstOffsetOf(int(p)))
+		}
 	}
 	ends, err := l.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{l.topic: ask}})
 	if err != nil {
 		return // fetching, heartbeats and readiness meet the same trouble and say so
 	}
-	l.mu.Lock()
-	done := maps.Clone(l.done)
-	l.mu.Unlock()
+	done = l.sofar() // what was committed meanwhile is no lag
 	for _, end := range ends.Topics[l.topic] {
-		if at, known := done[int32(end.Partition)]; known && end.Error == nil && at >= 0 {
+		at, known := done[int32(end.Partition)]
+		if at < 0 {
+			at = end.FirstOffset // negative where it was not asked for
+		}
+		if known && end.Error == nil && at >= 0 {
 			l.metrics.lag.WithLabelValues(label(int32(end.Partition))).Set(float64(max(end.LastOffset-at, 0)))
 		}
 	}
+}
+
+func (l *lag) sofar() map[int32]int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.done)
 }
 
 func label(partition int32) string { return strconv.Itoa(int(partition)) }

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/leadhouse/leadhouse/schema"
 )
 
 // metrics are the sink's. Label sets are closed: tables and reasons are the schema's, states and verdicts this package's,
@@ -19,6 +21,8 @@ type metrics struct {
 	flushTime      prometheus.Histogram
 	visibleAfter   prometheus.Histogram
 	retries        *prometheus.CounterVec // state, verdict
+	tooManyParts   prometheus.Counter
+	flushes        *flushes
 	abandoned      prometheus.Counter
 	lastFlush      prometheus.Gauge
 	rebalances     prometheus.Counter
@@ -50,6 +54,8 @@ func newMetrics(to prometheus.Registerer) (*metrics, error) {
 		flushTime:      histogram("flush_duration_seconds", "From typed rows to committed offset, retries included.", prometheus.ExponentialBuckets(0.005, 2.5, 12)),
 		visibleAfter:   histogram("receipt_to_visible_seconds", "From ingest's receipt of a delivery to its row in ClickHouse.", []float64{.05, .1, .15, .25, .5, .75, 1, 1.15, 1.5, 2, 3, 5, 10, 30, 60, 300, 1800, 7200, 86400}),
 		retries:        prometheus.NewCounterVec(counter("retries_total", "Failed attempts, by the state they failed in and what is done about it."), []string{"state", "verdict"}),
+		tooManyParts:   prometheus.NewCounter(counter("too_many_parts_total", "Inserts that ClickHouse refused because a table has too many parts (code 252): they are tried again.")),
+		flushes:        &flushes{began: map[*batch]time.Time{}},
 		abandoned:      prometheus.NewCounter(counter("abandoned_batches_total", "Batches given up uncommitted at a rebalance or shutdown, to be read again.")),
 		lastFlush:      prometheus.NewGauge(gauge("last_flush_timestamp_seconds", "When a batch was last committed, Unix time.")),
 		rebalances:     prometheus.NewCounter(counter("rebalances_total", "Generations of the group this sink has been part of.")),
@@ -59,8 +65,12 @@ func newMetrics(to prometheus.Registerer) (*metrics, error) {
 		openGaps:       prometheus.NewGaugeVec(gauge("open_gap_offsets", "Offsets that Kafka's retention removed before they were inserted, until they are acknowledged, by partition; every sink of a warehouse shows all."), []string{"partition"}),
 		schemaRevision: prometheus.NewGauge(gauge("schema_revision", "Newest revision of the tables' columns that this sink knows.")),
 	}
+	oldestFlush := prometheus.NewGaugeFunc(gauge("flush_began_timestamp_seconds", "When the oldest batch that is being flushed was first sent to ClickHouse, Unix time; 0 when there is none."), m.flushes.oldest)
+	for _, reason := range schema.Reasons() { // from 0 on: an increase counts from a series' first sample
+		m.deadLetters.WithLabelValues(string(reason))
+	}
 	for _, c := range []prometheus.Collector{
-		m.rows, m.deadLetters, m.refusedBlocks, m.breakersOpen, m.batchRows, m.batchBytes, m.batchAge, m.flushTime, m.visibleAfter, m.retries, m.abandoned,
+		m.rows, m.deadLetters, m.refusedBlocks, m.breakersOpen, m.batchRows, m.batchBytes, m.batchAge, m.flushTime, m.visibleAfter, m.retries, m.abandoned, m.tooManyParts, oldestFlush,
 		m.lastFlush, m.rebalances, m.partitions, m.committed, m.lag, m.openGaps, m.schemaRevision,
 	} {
 		if err := to.Register(c); err != nil {
@@ -81,6 +91,7 @@ func (m *metrics) visible(b *batch, now time.Time) {
 
 // flushed observes a batch at its end.
 func (m *metrics) flushed(b *batch, took time.Duration) {
+	m.flushes.end(b)
 	m.flushTime.Observe(took.Seconds())
 	m.batchRows.Observe(float64(b.rows))
 	m.batchBytes.Observe(float64(b.bytes))

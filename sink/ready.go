@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/segmentio/kafka-go"
 	"golang.org/x/sync/errgroup"
@@ -32,13 +33,14 @@ func (s *Sink) AdminHandler() http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	mux.HandleFunc("GET /readyz", s.serveReady)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.cfg.Gatherer, promhttp.HandlerOpts{}))
+	if s.cfg.Pprof != nil {
+		mux.Handle(PprofPath, s.cfg.Pprof)
+	}
 	return mux
 }
 
 func (s *Sink) serveReady(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
-	defer cancel()
-	problems := slices.Concat(s.health.current(), s.gaps.problems(), s.ask(ctx))
+	problems := s.problems(r.Context())
 	body, err := json.Marshal(readiness{len(problems) == 0, problems})
 	status := http.StatusOK
 	if err != nil || len(problems) > 0 {
@@ -47,6 +49,26 @@ func (s *Sink) serveReady(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // an error is the prober's going away
+}
+
+// problems is everything that is wrong now.
+func (s *Sink) problems(ctx context.Context) []Problem {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	return slices.Concat(s.health.current(), s.gaps.problems(), s.ask(ctx))
+}
+
+// ready is readiness as a metric: 1 or 0. A scrape asks the engines as a probe does.
+func (s *Sink) ready() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "leadhouse", Subsystem: "sink", Name: "ready",
+		Help: "1 when Kafka and ClickHouse answer, nothing is stuck and no loss waits to be acknowledged, 0 otherwise: what /readyz answers.",
+	}, func() float64 {
+		if len(s.problems(context.Background())) > 0 {
+			return 0
+		}
+		return 1
+	})
 }
 
 // ask asks both engines, now: what a client remembers (kafka.Client.Metadata does) says nothing of a cluster that has gone.

@@ -60,6 +60,9 @@ func New(cfg Config) (*Sink, error) {
 		s.batches[i] = newBatch(&s.cfg, salt)
 	}
 	s.health.expect("group", "starting")
+	if err := cfg.Registerer.Register(s.ready()); err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
 	return s, nil
 }
 

@@ -24,6 +24,7 @@ import (
 type ingestJob struct {
 	cfg   ingest.Config
 	kafka *kafkaSettings
+	pprof bool
 }
 
 func newIngest() *command {
@@ -182,6 +183,7 @@ func (j *ingestJob) processSettings() settings {
 			name: "admin-addr", group: group, field: "AdminAddr", value: listen(&c.AdminAddr),
 			usage: "The listener of /healthz, /readyz and /metrics. Not for the public.",
 		},
+		pprofSetting(&j.pprof),
 		{
 			name: "start-timeout", group: group, field: "StartTimeout", value: duration(&c.StartTimeout),
 			usage: "How long Kafka may be away at the start.",
@@ -227,6 +229,7 @@ func (j *ingestJob) prepare(log zerolog.Logger) (func(context.Context) error, er
 	transport, kafkaErr := j.kafka.transport("leadhouse-ingest", j.cfg.Topic.Name)
 	j.cfg.Brokers, j.cfg.Transport = j.kafka.brokers, transport
 	j.cfg.Registry = newRegistry()
+	j.cfg.Pprof = profiles(j.pprof)
 	j.cfg.Logger = log
 	server, err := ingest.New(j.cfg)
 	if err = errors.Join(kafkaErr, j.checkCertificate(), err); err != nil {

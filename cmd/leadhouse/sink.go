@@ -24,6 +24,7 @@ type sinkJob struct {
 	cfg        sink.Config
 	kafka      *kafkaSettings
 	clickhouse *clickhouseSettings
+	pprof      bool
 }
 
 func newSink() *command {
@@ -129,6 +130,7 @@ func (j *sinkJob) processSettings() settings {
 			name: "admin-addr", group: group, field: "AdminAddr", value: listen(&c.AdminAddr),
 			usage: "The listener of /healthz, /readyz and /metrics. Not for the public.",
 		},
+		pprofSetting(&j.pprof),
 		{
 			name: "session-timeout", group: group, field: "SessionTimeout", value: duration(&c.SessionTimeout),
 			usage: "How long Kafka waits for a lost sink before others take its partitions. Kafka's least is 6 s.",
@@ -149,8 +151,8 @@ func (j *sinkJob) processSettings() settings {
 }
 
 // sinkConns is how many connections the sink uses at a time: two inserts, the ledger's of the batch before, a schema reload,
-// a look at a partition's ledger, and a ping.
-const sinkConns = 6
+// a look at a partition's ledger, and the pings of a probe and a scrape.
+const sinkConns = 7
 
 // sinkGC makes the collector run when the heap has grown by this share, in per cent. What a batch is typed into is large and
 // lives for a second: Go's own 100 let 473 MiB come together where 60 makes it 382, for 3 % more CPU (make bench
@@ -164,6 +166,7 @@ func (j *sinkJob) prepare(log zerolog.Logger) (func(context.Context) error, erro
 	j.cfg.Brokers, j.cfg.Dialer = j.kafka.brokers, dialer
 	j.cfg.ClickHouse = conn
 	j.cfg.Registerer, j.cfg.Gatherer = registry, registry
+	j.cfg.Pprof = profiles(j.pprof)
 	j.cfg.Logger = log
 	s, err := sink.New(j.cfg)
 	if err = errors.Join(kafkaErr, clickhouseErr, err); err != nil {
