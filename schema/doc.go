@@ -26,12 +26,12 @@
 //	examples of a field disagree           one text column that holds both, reported
 //	a catalog's type changed               Plan.Findings with the statement that makes room; nothing altered
 //	a lead is erased                       its events keep ID, type, time, position, and of the typed columns IDs (texts at
-//	                                         the top of data whose name ends in Id), source and status; payload is empty,
+//	                                         the top of data whose name ends in Id), source, status, a deal's stages and money; payload is empty,
 //	                                         all else NULL or empty, what a catalog adds later too. The ledger keeps the
 //	                                         hashes of event ID and body, which tell two apart and cannot be read back
 //	  and data names it otherwise, or its  not found: data.leadId says whose event it is, and in a body that is no event the
 //	    ID in a broken body is escaped       record's key or the ID as a JSON string
-//	  with an opportunity event that has   blanked like the lead's own: value, stage and reason go with the rest
+//	  with an opportunity event that has   blanked like the lead's own: the reason goes with the rest, stages and money stay
 //	    its leadId
 //	a column was dropped, or its type      rows are typed without it; the next plan adds it, or says how to
 //	  changed, by hand

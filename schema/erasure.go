@@ -45,18 +45,22 @@ const (
 	erasedField  = "leadId"
 )
 
-// outlives are the fields that no person can be told by; beside them only IDs are kept. A catalog that puts something
+// outlives are the fields that no person can be told by, beside IDs: where a lead came from and how far it got, and the way
+// and the money of a deal, so that **no sum and no funnel changes when a person is erased**. A catalog that puts something
 // personal behind one of these names has to be met by a change here.
-var outlives = []string{"source", "changes.status", "changes.source"}
+var outlives = map[string]Kind{
+	"source": Text, "changes.status": Text, "changes.source": Text,
+	"stage": Text, "from": Text, "to": Text, "value": Number, "amount": Number, "currency": Text,
+}
 
 // OutlivesErasure says whether a column is kept when its row is erased: IDs, which are texts at the top of data whose name
-// ends in Id, the source and the status.
+// ends in Id, and those of outlives.
 func (c Column) OutlivesErasure() bool {
-	if c.Kind != Text {
-		return false // an object or array may hold anything
+	if outlives[c.field()] == c.Kind {
+		return true
 	}
 	name, isID := strings.CutSuffix(c.field(), "Id")
-	return isID && name != "" && len(c.Path) == 1 || slices.Contains(outlives, c.field())
+	return c.Kind == Text && isID && name != "" && len(c.Path) == 1 // an object or array may hold anything
 }
 
 // holdsLead says whether a column is a table's lead_id: what an event is about, where data.leadId is one text.

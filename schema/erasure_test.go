@@ -109,7 +109,7 @@ func TestOutlivesErasure(t *testing.T) {
 	c := catalog(t, "lead.created", `{"leadId":"x","email":"e","source":"s","score":1,"ownerId":"u","accountId":7,"Id":"x","fooid":"x","profile":{"sourceId":"p"}}`,
 		"lead.updated", `{"leadId":"x","changes":{"status":"q","source":"s","email":"e"}}`)
 	for name, c := range map[string]*schema.Catalog{
-		`commission_events [commission_id partner_id] form_events [form_id lead_id] lead_events [lead_id source changes_status] opportunity_events [opportunity_id] other_events [] partner_events [partner_id] task_events [task_id assignee_id]`: builtin(t),
+		`commission_events [commission_id amount partner_id] form_events [form_id lead_id] lead_events [lead_id source changes_status] opportunity_events [opportunity_id value stage from_stage to_stage] other_events [] partner_events [partner_id] task_events [task_id assignee_id]`: builtin(t),
 		`lead_events [lead_id source owner_id changes_status changes_source] other_events []`: c,
 	} {
 		var kept []string
@@ -130,7 +130,7 @@ func TestOutlivesErasure(t *testing.T) {
 }
 
 // personal is data of a lead with everything that may tell who it is.
-const personal = `{"leadId":"ld_1","email":"secret@example.com","source":"web_form","formId":"frm_1","opportunityId":"opp_1","taskId":"tsk_1","title":"secret","value":1,"stage":"secret",
+const personal = `{"leadId":"ld_1","email":"secret@example.com","source":"web_form","formId":"frm_1","opportunityId":"opp_1","taskId":"tsk_1","title":"secret","value":1,"stage":"proposal",
 "reason":7,"company":9,"changes":{"status":"qualified","email":"secret"},"fields":{"name":"secret","email":"secret"},"unknown":"secret"}`
 
 // A blanked row keeps what the rule says, and is the row that the ordinary one collapses with. What the mutation leaves is
@@ -172,7 +172,7 @@ func TestErasedRow(t *testing.T) {
 			t.Errorf("%s is not there once:\n%s", want, erased)
 		}
 	}
-	for _, kept := range []string{"web_form", "qualified", "frm_1", "opp_1", "tsk_1", "ld_1"} {
+	for _, kept := range []string{"web_form", "qualified", "proposal", "frm_1", "opp_1", "tsk_1", "ld_1"} {
 		if !strings.Contains(erased, "'"+kept+"'") {
 			t.Errorf("%s is gone:\n%s", kept, erased)
 		}
