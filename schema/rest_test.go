@@ -19,12 +19,15 @@ func TestTablesMergeDownAtRest(t *testing.T) {
 	for i := range 4 { // too few and too small for ClickHouse to merge them of its own accord
 		d.insert(w, body(fmt.Sprintf("evt_%d", i), "lead.created", `{"leadId":"x"}`), at(int64(i)))
 	}
-	began := time.Now()
+	look := time.NewTicker(100 * time.Millisecond) // ClickHouse tells nobody
+	defer look.Stop()
+	patience := time.After(2 * time.Minute)
 	for one[uint64](d, "SELECT count() FROM system.parts WHERE active AND database = '"+d.name+"' AND table = 'lead_events'") > 1 {
-		if time.Since(began) > 2*time.Minute {
+		select {
+		case <-look.C:
+		case <-patience:
 			t.Fatal("the parts stay apart")
 		}
-		time.Sleep(100 * time.Millisecond) // between two looks: ClickHouse tells nobody
 	}
 }
 
