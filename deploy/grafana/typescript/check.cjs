@@ -26,8 +26,11 @@ function program(file) {
   const lines = [`import type * as dashboard from ${JSON.stringify(path.join(sdk, 'dashboard'))};`];
   for (const k of kinds) lines.push(`import type * as ${k} from ${JSON.stringify(path.join(sdk, k))};`);
   lines.push(`
-interface Target { refId: string; datasource: { type: string; uid: string }; rawSql: string;
+interface ClickHouse { refId: string; datasource: { type: 'grafana-clickhouse-datasource'; uid: string }; rawSql: string;
   editorType: 'sql'; queryType: 'table' | 'timeseries'; format: 0 | 1; pluginVersion: string }
+interface Prometheus { refId: string; datasource: { type: 'prometheus'; uid: string }; expr: string; legendFormat: string;
+  editorMode: 'code'; instant: boolean; range: boolean; format?: 'table' }
+type Target = ClickHouse | Prometheus;
 type Kind<O, C> = Omit<dashboard.Panel, 'options' | 'fieldConfig' | 'targets'> & {
   options: Partial<O>; targets: Target[];
   fieldConfig: { defaults: Omit<dashboard.FieldConfig, 'custom'> & { custom?: Partial<C> };
