@@ -16,7 +16,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.dat
 RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-kafka test-bi lint fmt fuzz vuln bench bench-queries chaos clean
+.PHONY: help build demo test test-kafka test-bi test-deploy lint fmt fuzz vuln bench bench-queries chaos clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ test-kafka: ## the pipeline and kafka-go's traps on a real Apache Kafka (needs a
 
 test-bi: ## the real BI clients and dashboards against planted duplicates (needs a JDK, Maven, Python 3 and Chromium)
 	$(GO) test $(RACE) -timeout 30m -count=1 -p 1 -tags bi ./deploy/bi ./deploy/clickhouse/... ./deploy/dbt/... ./deploy/grafana ./deploy/superset
+
+test-deploy: ## what is in deploy against the real tools: Prometheus and its promtool (Debian's), Grafana's types (npm)
+	$(GO) test $(RACE) -timeout 20m -count=1 -tags deploy ./deploy/...
 
 lint: ## golangci-lint and gofumpt
 	$(GO) run $(GOLANGCI) run ./...

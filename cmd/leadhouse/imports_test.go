@@ -21,7 +21,7 @@ func TestImportDirection(t *testing.T) {
 		"deploy/local":  {"schema"},
 		"deploy/bi":     {"schema", "backfill", "deploy/local"}, // for tests alone
 
-		"deploy/clickhouse/dashboard": {}, "deploy/grafana": {}, "deploy/superset": {},
+		"deploy/clickhouse/dashboard": {}, "deploy/grafana": {}, "deploy/watch": {}, "deploy/superset": {},
 	}
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, module+"...").Output()
 	if err != nil {
