@@ -55,8 +55,14 @@ func TestDrainUnderLoadLosesNo2xxAndCutsNoRequest(t *testing.T) {
 func TestDrainFailsReadinessFirstAndStillAccepts(t *testing.T) {
 	t.Parallel()
 	h := start(t, startKafka(t, local.KfakeConfig{}, 1, nil), func(c *ingest.Config) { c.DrainDelay = 2 * time.Second })
+	if got := h.metric("leadhouse_ingest_ready"); got != 1 {
+		t.Errorf("metric ready: got %v, want 1", got)
+	}
 	h.stop()
 	h.until("not ready", func() bool { return h.get(h.admin+"/readyz") == 503 })
+	if got := h.metric("leadhouse_ingest_ready"); got != 0 {
+		t.Errorf("metric ready while draining: got %v, want 0", got)
+	}
 	if got := h.get(h.admin + "/healthz"); got != 200 {
 		t.Errorf("healthz while draining: got %d, want 200", got)
 	}

@@ -58,13 +58,14 @@ func (s *Sink) problems(ctx context.Context) []Problem {
 	return slices.Concat(s.health.current(), s.gaps.problems(), s.ask(ctx))
 }
 
-// ready is readiness as a metric: 1 or 0. A scrape asks the engines as a probe does.
+// ready is readiness as a metric: 1 or 0. A scrape asks the engines as a probe does, but only while the sink works: before
+// and after, somebody may gather whose questions would leave connections behind.
 func (s *Sink) ready() prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: "leadhouse", Subsystem: "sink", Name: "ready",
 		Help: "1 when Kafka and ClickHouse answer, nothing is stuck and no loss waits to be acknowledged, 0 otherwise: what /readyz answers.",
 	}, func() float64 {
-		if len(s.problems(context.Background())) > 0 {
+		if len(s.health.current()) > 0 || len(s.problems(context.Background())) > 0 {
 			return 0
 		}
 		return 1
