@@ -12,7 +12,7 @@ func smoke(t *testing.T) config {
 	t.Helper()
 	return config{
 		rounds: 1, kafka: kafkaKfake, leadhouse: leadhouse(t), workDir: t.TempDir(),
-		cell: 200 * time.Millisecond, rows: 3000, stream: time.Second,
+		cell: 200 * time.Millisecond, rows: 3000, stream: time.Second, pass: passBoth,
 		sinkArgs: []string{"--batch-age", "50ms"},
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,6 +59,8 @@ Flags of single benches, and of the gate:
       ingest: how long each server is measured at each number of connections, after a second (or as long, if that is less) for warming up.
   --rows NUMBER (default 2000000; of layout and queries 20000000)
       sink, fill, layout, queries: how many events are in the topic.
+  --pass both|plain|materialized (default both)
+      queries: ask the views as they are, or what --materialize-views makes of them, or first the one and then the other.
   --stream DURATION (default 30s)
       freshness: how long events flow at each interval.
 
@@ -86,6 +89,7 @@ type config struct {
 
 	cell   time.Duration // ingest
 	rows   int           // sink, fill, layout, queries
+	pass   string        // queries
 	stream time.Duration // freshness
 
 	sinkArgs []string // of every sink; none but in tests, which do not wait for batches of 3,000 rows to grow old
@@ -180,6 +184,9 @@ func action(benches []bench, stdout, stderr io.Writer) ([]cli.Flag, cli.ActionFu
 		cfg.rounds = 1
 		flags = append(flags, &cli.IntFlag{Name: "rows", Value: 20_000_000, Destination: &cfg.rows})
 	}
+	if has["queries"] {
+		flags = append(flags, &cli.StringFlag{Name: "pass", Value: passBoth, Destination: &cfg.pass})
+	}
 	return flags, func(c *cli.Context) error {
 		if c.Args().Present() {
 			return usageError{fmt.Errorf("there is no bench %q", c.Args().First())}
@@ -204,6 +211,7 @@ func (c *config) validate(has map[string]bool) error {
 	wrong(has["ingest"] && c.cell < 100*time.Millisecond, "--cell: %v is less than 100ms", c.cell)
 	wrong(has["freshness"] && c.stream < time.Second, "--stream: %v is less than 1s", c.stream)
 	wrong((has["sink"] || has["fill"] || has["layout"] || has["queries"]) && (c.rows < 1000 || c.rows > 100_000_000), "--rows: %d is not 1000 to 100000000", c.rows)
+	wrong(has["queries"] && !slices.Contains([]string{passBoth, passPlain, passMaterialized}, c.pass), "--pass: %q is none of both, plain, materialized", c.pass)
 	binary, err := local.Leadhouse(c.leadhouse)
 	if c.leadhouse = binary; err != nil {
 		errs = append(errs, fmt.Errorf("--leadhouse: %w", err))
