@@ -248,7 +248,7 @@ func (s *stack) ask(expr string) ([]sample, error) {
 
 // query is ask for where Prometheus may still be starting.
 func (s *stack) query(expr string) []sample {
-	result, _ := s.ask(expr) //nolint:errcheck // see above
+	result, _ := s.ask(expr)
 	return result
 }
 
