@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/leadhouse/leadhouse/deploy/local"
 )
 
 // quiet are the metrics without a series on a healthy system, with the reason. What is listed and there after all is an
@@ -53,6 +55,28 @@ func TestEverythingIsThereInTheRunningProcesses(t *testing.T) {
 		t.Errorf("queries asked: %d", asked)
 	}
 	s.checkVariables()
+	s.checkTrouble()
+}
+
+// checkTrouble: with ClickHouse gone, what the critical alerts of sink stand on is seen by Prometheus.
+func (s *stack) checkTrouble() {
+	s.Helper()
+	s.clickhouse.Kill()
+	s.send(local.Journeys{Seed: 2, Events: 20}.All())
+	for _, expr := range []string{
+		`ALERTS{alertname="LeadhouseSinkNotReady",alertstate="pending"}`,
+		`time() - (leadhouse_sink_flush_began_timestamp_seconds > 0) > 3`,
+		`namespace_job_account:leadhouse_sink_lag:sum > 0`,
+		`leadhouse_sink_retries_total{state="insert",verdict="retryable"} > 0`,
+	} {
+		s.await("with ClickHouse gone: "+expr, func() (bool, string) {
+			answer, err := s.ask(expr)
+			return len(answer) > 0, fmt.Sprint(err)
+		})
+	}
+	if answer := s.query("leadhouse_ingest_ready == 0"); len(answer) > 0 {
+		s.Errorf("ingest is not ready without ClickHouse: %v", answer)
+	}
 }
 
 // checkMetrics has every metric judged by Prometheus's own rules of naming, and looks for what nobody can read.

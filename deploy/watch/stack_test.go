@@ -12,6 +12,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"iter"
 	"math/big"
 	"net/http"
 	"net/url"
@@ -255,17 +256,22 @@ func (s *stack) query(expr string) []sample {
 // traffic is deliveries of every kind over a quarter of a minute, for rates, until all of them are in ClickHouse.
 func (s *stack) traffic() {
 	s.Helper()
-	sender, err := local.NewSender(local.SenderConfig{
-		URL: "http://" + s.ingest + "/webhooks/leadron", Secret: secret, Rate: 100, Duplicates: .05, Forged: .02,
-	})
-	s.fatal(err)
-	deliveries := slices.AppendSeq(local.Malformed(9), local.Journeys{Seed: 1, Events: 1500}.All())
-	s.fatal(sender.Run(s.Context(), slices.Values(deliveries)))
+	journal := s.send(slices.Values(slices.AppendSeq(local.Malformed(9), local.Journeys{Seed: 1, Events: 1500}.All())))
 	s.await("every delivery is in ClickHouse", func() (bool, string) {
 		n, err := s.clickhouse.Query(s.Context(), "SELECT count() FROM leadron.deliveries FINAL")
 		s.fatal(err)
 		got, err := strconv.Atoi(n)
 		s.fatal(err)
-		return got >= sender.Journal().Accepted(), n
+		return got >= journal.Accepted(), n
 	})
+}
+
+func (s *stack) send(deliveries iter.Seq[local.Delivery]) *local.Journal {
+	s.Helper()
+	sender, err := local.NewSender(local.SenderConfig{
+		URL: "http://" + s.ingest + "/webhooks/leadron", Secret: secret, Rate: 100, Duplicates: .05, Forged: .02,
+	})
+	s.fatal(err)
+	s.fatal(sender.Run(s.Context(), deliveries))
+	return sender.Journal()
 }
