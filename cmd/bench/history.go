@@ -69,11 +69,13 @@ func (r *rig) keepArriving(ctx context.Context, topic, database string, group []
 	}
 	s, _, err := r.startSink(topic, database, group...)
 	if err != nil {
+		to.Transport.(*kafka.Transport).CloseIdleConnections()
 		return nil, err
 	}
 	producing, cancel := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() {
+		defer to.Transport.(*kafka.Transport).CloseIdleConnections()
 		err := arrive(producing, to, topic)
 		if producing.Err() != nil && ctx.Err() == nil {
 			err = nil
