@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -146,13 +146,18 @@ func (r *rig) forget(ctx context.Context) error {
 			return fmt.Errorf("drop the %s cache: %w", strings.ToLower(cache), err)
 		}
 	}
-	return filepath.WalkDir(r.server.Dir(), func(path string, entry os.DirEntry, err error) error {
-		if err != nil || entry.Type() != 0 || !strings.HasSuffix(path, ".bin") {
-			return nil //nolint:nilerr // parts come and go
+	root, err := os.OpenRoot(r.server.Dir())
+	if err != nil {
+		return fmt.Errorf("open ClickHouse's data: %w", err)
+	}
+	defer root.Close()
+	return fs.WalkDir(root.FS(), ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".bin") { // parts come and go
+			return nil
 		}
-		f, err := os.Open(path)
+		f, err := root.Open(path)
 		if err != nil {
-			return nil //nolint:nilerr // likewise
+			return nil
 		}
 		defer f.Close()
 		return uncache(f)

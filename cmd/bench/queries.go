@@ -69,7 +69,7 @@ func runQueries(ctx context.Context, r *rig) (results, error) {
 	if err != nil {
 		return results{}, err
 	}
-	defer stop()
+	defer func() { _ = stop() }() // what went wrong is said at the end
 	t := newTable(2, "question", "cold s", "warm s", "peer, cold", "peer, warm", "ratio")
 	found := results{table: t}
 	all, err := r.questions(ctx, database, peer)
