@@ -18,7 +18,7 @@ import (
 // recreate deletes the topic and creates it again, and produces the deliveries into its first partition.
 func (w *world) recreate(partitions int, deliveries ...delivery) {
 	w.Helper()
-	w.deleteTopic()
+	w.loseTopic()
 	w.remake(partitions, deliveries...)
 }
 
@@ -26,7 +26,7 @@ func (w *world) recreate(partitions int, deliveries ...delivery) {
 // and whose connection lasts, cannot tell until verify compares the bytes.
 func (w *world) recreateSeen(partitions int, deliveries ...delivery) {
 	w.Helper()
-	w.deleteTopic()
+	w.loseTopic()
 	// The next fetch; or, where one was under way and has been answered with the loss, the question who leads now.
 	asked := w.kafka.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch, kmsg.Metadata}, Observe: true, Count: -1})
 	defer asked.Remove()
@@ -34,7 +34,7 @@ func (w *world) recreateSeen(partitions int, deliveries ...delivery) {
 	w.remake(partitions, deliveries...)
 }
 
-func (w *world) deleteTopic() {
+func (w *world) loseTopic() {
 	w.Helper()
 	if err := w.kafka.Cluster().DeleteTopic(topic); err != nil {
 		w.Fatal(err)
