@@ -12,15 +12,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/segmentio/kafka-go"
 
 	"github.com/leadhouse/leadhouse/deploy/local"
-)
-
-type (
-	tableWriter = table.Writer
-	row         = table.Row
 )
 
 // history are the events that questions are asked about: journeys that end now, since "this month" is part of them.
@@ -126,8 +120,7 @@ const arrivals = 10
 
 // materialize has backfill do so, and waits until merges are over.
 func (r *rig) materialize(ctx context.Context, database string) error {
-	p, err := r.launch("backfill", r.leadhouse, nil, "backfill", "--clickhouse-addr", r.server.DirectAddr(), "--clickhouse-database", database,
-		"--catalog", "builtin", "--settle-for", "10ms", "--materialize-views")
+	p, err := r.startBackfill(r.server.DirectAddr(), database, "builtin", "--materialize-views")
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/jedib0t/go-pretty/v6/table"
 
 	"github.com/leadhouse/leadhouse/deploy/clickhouse/dashboard"
 	"github.com/leadhouse/leadhouse/schema/views"
@@ -153,10 +154,8 @@ func (r *rig) once(ctx context.Context, database, peer string) error {
 		}
 	}
 	var statements []string
-	err := r.conn.QueryRow(ctx, `SELECT groupArray(statement) FROM (
-		SELECT argMax(statement, revision) AS statement, argMax(rowNumberInAllBlocks(), revision) AS nth
-		FROM (SELECT * FROM `+database+`.schema_changes ORDER BY revision, changed_at)
-		WHERE kind = 'view' GROUP BY table_name ORDER BY nth)`).Scan(&statements)
+	err := r.conn.QueryRow(ctx, "SELECT groupArray(statement) FROM (SELECT argMax(statement, revision) AS statement FROM "+
+		database+".schema_changes WHERE kind = 'view' GROUP BY table_name)").Scan(&statements)
 	if err != nil {
 		return fmt.Errorf("read the views: %w", err)
 	}
@@ -285,12 +284,12 @@ func newQuestion(view, what, format, database, peer string) question {
 func (q question) shipped() bool { return q.view == "" || slices.Contains(views.Names(), q.view) }
 
 // judge adds lines to the table and the figures that count.
-func (found *results) judge(t tableWriter, mark string, all []question) {
+func (found *results) judge(t table.Writer, mark string, all []question) {
 	var slowest question
 	var over, above []string
 	for _, q := range all {
 		ours, peers := q.timing[0], q.timing[1]
-		line := row{mark + q.what, number(ours.cold), number(ours.warm)}
+		line := table.Row{mark + q.what, number(ours.cold), number(ours.warm)}
 		if peers.warm > 0 {
 			line = append(line, number(peers.cold), number(peers.warm), number(ours.warm/peers.warm))
 		}

@@ -159,11 +159,12 @@ func (r *rig) backfill(ctx context.Context, addr, database, catalog string) (usa
 	return p.wait(ctx)
 }
 
-func (r *rig) startBackfill(addr, database, catalog string) (*process, error) {
-	return r.launch("backfill", r.leadhouse, nil, "backfill", "--clickhouse-addr", addr, "--clickhouse-database", database,
-		"--catalog", catalog,
+func (r *rig) startBackfill(addr, database, catalog string, args ...string) (*process, error) {
+	return r.launch("backfill", r.leadhouse, nil, append([]string{
+		"backfill", "--clickhouse-addr", addr, "--clickhouse-database", database, "--catalog", catalog,
 		// No sink runs beside it that might still write rows of the old kind: the least that can be waited for.
-		"--settle-for", "10ms")
+		"--settle-for", "10ms",
+	}, args...)...)
 }
 
 // setUp makes a database with the tables of the catalog in the binary.

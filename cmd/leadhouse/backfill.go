@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 
 	"github.com/rs/zerolog"
@@ -169,13 +168,7 @@ func (j *backfillJob) prepare(log zerolog.Logger) (func(context.Context) error, 
 	j.cfg.APIURL, j.cfg.APIKey = j.leadron.url, j.leadron.key
 	j.cfg.Version = build().version
 	j.cfg.Out = os.Stdout
-	j.cfg.Logger = log
-	j.cfg.Progress = backfill.NewLines(log)
-	if isTerminal(os.Stderr) {
-		bars := backfill.NewBars(os.Stderr)
-		j.cfg.Progress = bars
-		j.cfg.Logger = log.Output(logWriter(bars, os.Stderr, j.logFormat())) // its lines stand above the bar
-	}
+	j.cfg.Progress, j.cfg.Logger = progressOn(log, j.logFormat())
 	b, err := backfill.New(j.cfg)
 	if err = errors.Join(clickhouseErr, err); err != nil {
 		return nil, err
@@ -183,10 +176,7 @@ func (j *backfillJob) prepare(log zerolog.Logger) (func(context.Context) error, 
 	return func(ctx context.Context) error {
 		starting(log, j.clickhouse.risk())
 		result, err := b.Run(ctx)
-		if advice := certificateAdvice(err, "server", "clickhouse"); advice != "" {
-			err = fmt.Errorf("%w: %s", err, advice)
-		}
-		if err = errors.Join(err, conn.Close()); err != nil {
+		if err = closing(err, conn); err != nil {
 			return err
 		}
 		if result.Pending {

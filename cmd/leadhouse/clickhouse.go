@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -129,4 +130,12 @@ func databaseSetting(dst *string) *setting {
 		name: "clickhouse-database", group: "ClickHouse", field: "Database", value: database,
 		usage: "The database of the warehouse.",
 	}
+}
+
+// closing ends a job on ClickHouse: its error gets what to do about a certificate, and joins that of closing the connection.
+func closing(err error, conn driver.Conn) error {
+	if advice := certificateAdvice(err, "server", "clickhouse"); advice != "" {
+		err = fmt.Errorf("%w: %s", err, advice)
+	}
+	return errors.Join(err, conn.Close())
 }

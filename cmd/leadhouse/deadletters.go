@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 
 	"github.com/rs/zerolog"
 	"github.com/urfave/cli/v2"
 
-	"github.com/leadhouse/leadhouse/backfill"
 	"github.com/leadhouse/leadhouse/schema"
 	"github.com/leadhouse/leadhouse/sink/deadletters"
 )
@@ -227,13 +225,8 @@ const lettersConns = 1
 func (j *lettersJob) prepare(log zerolog.Logger, run func(context.Context) error) (func(context.Context) error, error) {
 	conn, clickhouseErr := j.clickhouse.open(lettersFamily, lettersConns)
 	j.cfg.ClickHouse = conn
-	j.cfg.Logger, j.log = log, log
-	j.cfg.Progress = backfill.NewLines(log)
-	if isTerminal(os.Stderr) {
-		bars := backfill.NewBars(os.Stderr)
-		j.cfg.Progress = bars
-		j.cfg.Logger = log.Output(logWriter(bars, os.Stderr, j.logFormat())) // its lines stand above the bar
-	}
+	j.log = log
+	j.cfg.Progress, j.cfg.Logger = progressOn(log, j.logFormat())
 	table, err := deadletters.New(j.cfg)
 	if err = errors.Join(clickhouseErr, err); err != nil {
 		return nil, err
@@ -245,10 +238,7 @@ func (j *lettersJob) prepare(log zerolog.Logger, run func(context.Context) error
 			log.Warn().Msg(risk)
 		}
 		err := run(ctx)
-		if advice := certificateAdvice(err, "server", "clickhouse"); advice != "" {
-			err = fmt.Errorf("%w: %s", err, advice)
-		}
-		return errors.Join(err, conn.Close())
+		return closing(err, conn)
 	}, nil
 }
 

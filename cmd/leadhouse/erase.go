@@ -3,16 +3,13 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 
 	"github.com/rs/zerolog"
 
-	"github.com/leadhouse/leadhouse/backfill"
 	"github.com/leadhouse/leadhouse/backfill/erase"
 	"github.com/leadhouse/leadhouse/schema"
 )
@@ -104,13 +101,7 @@ func (j *eraseJob) prepare(log zerolog.Logger) (func(context.Context) error, err
 	leads, fileErr := leadsOf(j.leadFile)
 	j.cfg.ClickHouse = conn
 	j.cfg.Leads = append(leads, j.leads...)
-	j.cfg.Logger = log
-	j.cfg.Progress = backfill.NewLines(log)
-	if isTerminal(os.Stderr) {
-		bars := backfill.NewBars(os.Stderr)
-		j.cfg.Progress = bars
-		j.cfg.Logger = log.Output(logWriter(bars, os.Stderr, j.logFormat())) // its lines stand above the bar
-	}
+	j.cfg.Progress, j.cfg.Logger = progressOn(log, j.logFormat())
 	if fileErr != nil {
 		return nil, errors.Join(clickhouseErr, fileErr)
 	}
@@ -121,13 +112,10 @@ func (j *eraseJob) prepare(log zerolog.Logger) (func(context.Context) error, err
 	return func(ctx context.Context) error {
 		starting(log, j.clickhouse.risk())
 		report, err := e.Run(ctx)
-		if advice := certificateAdvice(err, "server", "clickhouse"); advice != "" {
-			err = fmt.Errorf("%w: %s", err, advice)
-		}
-		if err = errors.Join(err, conn.Close()); err != nil {
+		if err = closing(err, conn); err != nil {
 			return err
 		}
-		return j.print(os.Stdout, report)
+		return printReport(os.Stdout, j.format, report)
 	}, nil
 }
 
@@ -157,16 +145,4 @@ func leadsOf(path string) (leads []string, err error) {
 		return nil, fmt.Errorf("--lead-file: %w", err)
 	}
 	return leads, nil
-}
-
-func (j *eraseJob) print(w io.Writer, report *erase.Report) error {
-	if j.format == "text" {
-		return report.WriteText(w)
-	}
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(report); err != nil {
-		return fmt.Errorf("print the report: %w", err)
-	}
-	return nil
 }

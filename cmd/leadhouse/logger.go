@@ -7,6 +7,8 @@ import (
 
 	"github.com/rs/zerolog"
 	"golang.org/x/term"
+
+	"github.com/leadhouse/leadhouse/backfill"
 )
 
 // newLogger writes to w: text for people, or one JSON object a line. A level or format that is not one, which has been
@@ -29,6 +31,23 @@ func logWriter(w io.Writer, file *os.File, format string) io.Writer {
 		return w
 	}
 	return zerolog.ConsoleWriter{Out: w, NoColor: !isTerminal(file) || os.Getenv("NO_COLOR") != "", TimeFormat: "15:04:05.000"}
+}
+
+// progress is how the packages are told where long work shows; backfill's bars and lines are such.
+type progress interface {
+	Start(what string, total uint64)
+	Add(rows int)
+	Done()
+}
+
+// progressOn shows long work as bars on a terminal, and as lines of the log elsewhere. The log to go on with is one whose
+// lines stand above the bar.
+func progressOn(log zerolog.Logger, format string) (progress, zerolog.Logger) {
+	if !isTerminal(os.Stderr) {
+		return backfill.NewLines(log), log
+	}
+	bars := backfill.NewBars(os.Stderr)
+	return bars, log.Output(logWriter(bars, os.Stderr, format))
 }
 
 // starting is the first line of a job: what it is, and what it risks.

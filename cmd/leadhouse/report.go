@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -62,6 +63,19 @@ func (r *report) end() error {
 		return &exit{exitFailed, ""}
 	case r.failed > 0:
 		return &exit{exitFailed, ""}
+	}
+	return nil
+}
+
+// printReport prints what a job has found: as text, or else as JSON.
+func printReport(w io.Writer, format string, found interface{ WriteText(w io.Writer) error }) error {
+	if format == "text" {
+		return found.WriteText(w)
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(found); err != nil {
+		return fmt.Errorf("print the report: %w", err)
 	}
 	return nil
 }

@@ -121,10 +121,7 @@ func (j *biUserJob) prepare(log zerolog.Logger) (func(context.Context) error, er
 	return func(ctx context.Context) error {
 		starting(log, j.clickhouse.risk())
 		err := j.run(ctx, conn)
-		if advice := certificateAdvice(err, "server", "clickhouse"); advice != "" {
-			err = fmt.Errorf("%w: %s", err, advice)
-		}
-		return errors.Join(err, conn.Close())
+		return closing(err, conn)
 	}, nil
 }
 

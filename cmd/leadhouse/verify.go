@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
@@ -152,7 +150,7 @@ func (j *verifyJob) prepare(log zerolog.Logger) (func(context.Context) error, er
 		if err = errors.Join(err, conn.Close()); err != nil {
 			return err
 		}
-		if err := j.print(os.Stdout, report); err != nil {
+		if err := printReport(os.Stdout, j.format, report); err != nil {
 			return err
 		}
 		if !report.Balanced {
@@ -160,16 +158,4 @@ func (j *verifyJob) prepare(log zerolog.Logger) (func(context.Context) error, er
 		}
 		return nil
 	}, nil
-}
-
-func (j *verifyJob) print(w io.Writer, report *verify.Report) error {
-	if j.format == "text" {
-		return report.WriteText(w)
-	}
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(report); err != nil {
-		return fmt.Errorf("print the report: %w", err)
-	}
-	return nil
 }
